@@ -1,0 +1,228 @@
+"""Where each module of the official release lives in mmentity.
+
+A table is a list of :class:`Rule`; ``{i}`` stands for a number that is kept.
+Rules of one ``family`` come together: where one of them appears for some
+numbers, all of them must. The tables say it once for both directions.
+"""
+
+from typing import NamedTuple, Optional
+
+AFFINE = ('weight', 'bias')
+ATTENTION = ('in_proj_weight', 'in_proj_bias', 'out_proj.weight', 'out_proj.bias')
+
+
+class Rule(NamedTuple):
+    """Names of one module.
+
+    Attributes:
+        family: Modules that appear together.
+        official: Template of the official name, without the leaf.
+        ours: Template of mmentity's name, without the leaf.
+        leaves: Parameters of the module, named alike on both sides unless
+            ``our_leaves`` says otherwise.
+        our_leaves: mmentity's names of the same parameters.
+        change: Name of the change of values, where there is one.
+    """
+
+    family: str
+    official: str
+    ours: str
+    leaves: tuple = AFFINE
+    our_leaves: Optional[tuple] = None
+    change: Optional[str] = None
+
+
+def _block(family: str, official: str, ours: str, modules: dict) -> list:
+    """Rules of one block: official module name -> mmentity's, or (name, leaves)."""
+    rules = []
+    for theirs, mine in modules.items():
+        mine, leaves = mine if isinstance(mine, tuple) else (mine, AFFINE)
+        rules.append(Rule(family, f'{official}.{theirs}', f'{ours}.{mine}', leaves))
+    return rules
+
+
+SWIN = [
+    Rule('swin stem', 'backbone.patch_embed.proj', 'backbone.patch_embed.projection'),
+    Rule('swin stem', 'backbone.patch_embed.norm', 'backbone.patch_embed.norm'),
+    *_block(
+        'swin block',
+        'backbone.layers.{i}.blocks.{j}',
+        'backbone.stages.{i}.blocks.{j}',
+        {
+            'norm1': 'norm1',
+            'attn.qkv': 'attn.w_msa.qkv',
+            'attn.proj': 'attn.w_msa.proj',
+            'attn': ('attn.w_msa', ('relative_position_bias_table',)),
+            'norm2': 'norm2',
+            'mlp.fc1': 'ffn.layers.0.0',
+            'mlp.fc2': 'ffn.layers.1',
+        },
+    ),
+    Rule(
+        'swin merging',
+        'backbone.layers.{i}.downsample.reduction',
+        'backbone.stages.{i}.downsample.reduction',
+        ('weight',),
+        change='swin merging',
+    ),
+    Rule(
+        'swin merging',
+        'backbone.layers.{i}.downsample.norm',
+        'backbone.stages.{i}.downsample.norm',
+        change='swin merging',
+    ),
+    Rule('swin norm', 'backbone.norm{i}', 'backbone.norm{i}'),
+]
+
+HORNET = [
+    Rule(
+        'hornet downsampling',
+        'backbone.downsample_layers.{i}.{j}',
+        'backbone.downsample_layers.{i}.{j}',
+    ),
+    Rule(
+        'hornet block',
+        'backbone.stages.{i}.{j}',
+        'backbone.stages.{i}.{j}',
+        ('gamma1', 'gamma2'),
+        ('gamma1.weight', 'gamma2.weight'),
+    ),
+    *_block(
+        'hornet block',
+        'backbone.stages.{i}.{j}',
+        'backbone.stages.{i}.{j}',
+        {
+            name: name
+            for name in (
+                'norm1',
+                'gnconv.proj_in',
+                'gnconv.proj_out',
+                'norm2',
+                'pwconv1',
+                'pwconv2',
+            )
+        },
+    ),
+    Rule(
+        'hornet gate',
+        'backbone.stages.{i}.{j}.gnconv.pws.{k}',
+        'backbone.stages.{i}.{j}.gnconv.projs.{k}',
+    ),
+    Rule(
+        'hornet depthwise convolution',
+        'backbone.stages.{i}.{j}.gnconv.dwconv',
+        'backbone.stages.{i}.{j}.gnconv.dwconv',
+    ),
+    *_block(
+        'hornet global filter',
+        'backbone.stages.{i}.{j}.gnconv.dwconv',
+        'backbone.stages.{i}.{j}.gnconv.dwconv',
+        {
+            'dw': ('dw', ('weight',)),
+            'pre_norm': 'pre_norm',
+            'post_norm': 'post_norm',
+        },
+    ),
+    Rule(
+        'hornet global filter',
+        'backbone.stages.{i}.{j}.gnconv.dwconv',
+        'backbone.stages.{i}.{j}.gnconv.dwconv',
+        ('complex_weight',),
+    ),
+    Rule('hornet norm', 'backbone.norm{i}', 'backbone.norm{i}'),
+]
+
+_PIXEL = 'sem_seg_head.pixel_decoder'
+_OUR_PIXEL = 'panoptic_head.pixel_decoder'
+_PREDICTOR = 'sem_seg_head.predictor'
+_OUR_DECODER = 'panoptic_head.transformer_decoder'
+
+HEAD = [
+    Rule(
+        'pixel decoder input',
+        f'{_PIXEL}.input_proj.{{i}}.0',
+        f'{_OUR_PIXEL}.input_convs.{{i}}.conv',
+    ),
+    Rule(
+        'pixel decoder input', f'{_PIXEL}.input_proj.{{i}}.1', f'{_OUR_PIXEL}.input_convs.{{i}}.gn'
+    ),
+    *_block(
+        'pixel decoder layer',
+        f'{_PIXEL}.transformer.encoder.layers.{{i}}',
+        f'{_OUR_PIXEL}.encoder.layers.{{i}}',
+        {
+            **{
+                f'self_attn.{name}': f'self_attn.{name}'
+                for name in (
+                    'sampling_offsets',
+                    'attention_weights',
+                    'value_proj',
+                    'output_proj',
+                )
+            },
+            'norm1': 'norms.0',
+            'linear1': 'ffn.layers.0.0',
+            'linear2': 'ffn.layers.1',
+            'norm2': 'norms.1',
+        },
+    ),
+    Rule(
+        'head',
+        f'{_PIXEL}.transformer',
+        f'{_OUR_PIXEL}',
+        ('level_embed',),
+        ('level_encoding.weight',),
+    ),
+    Rule('head', f'{_PIXEL}.mask_features', f'{_OUR_PIXEL}.mask_feature'),
+    Rule('head', f'{_PIXEL}.adapter_1', f'{_OUR_PIXEL}.lateral_convs.0.conv', ('weight',)),
+    Rule('head', f'{_PIXEL}.adapter_1.norm', f'{_OUR_PIXEL}.lateral_convs.0.gn'),
+    Rule('head', f'{_PIXEL}.layer_1', f'{_OUR_PIXEL}.output_convs.0.conv', ('weight',)),
+    Rule('head', f'{_PIXEL}.layer_1.norm', f'{_OUR_PIXEL}.output_convs.0.gn'),
+    *_block(
+        'decoder layer',
+        f'{_PREDICTOR}',
+        f'{_OUR_DECODER}.layers.{{i}}',
+        {
+            'transformer_cross_attention_layers.{i}.multihead_attn': ('cross_attn.attn', ATTENTION),
+            'transformer_cross_attention_layers.{i}.norm': 'norms.0',
+            'transformer_self_attention_layers.{i}.self_attn': ('self_attn.attn', ATTENTION),
+            'transformer_self_attention_layers.{i}.norm': 'norms.1',
+            'transformer_ffn_layers.{i}.linear1': 'ffn.layers.0.0',
+            'transformer_ffn_layers.{i}.linear2': 'ffn.layers.1',
+            'transformer_ffn_layers.{i}.norm': 'norms.2',
+        },
+    ),
+    Rule('head', f'{_PREDICTOR}.decoder_norm', f'{_OUR_DECODER}.post_norm'),
+    Rule('head', f'{_PREDICTOR}.query_feat', 'panoptic_head.query_feat', ('weight',)),
+    Rule('head', f'{_PREDICTOR}.query_embed', 'panoptic_head.query_embed', ('weight',)),
+    Rule('head', f'{_PREDICTOR}.level_embed', 'panoptic_head.level_embed', ('weight',)),
+    Rule('head', f'{_PREDICTOR}.class_embed', 'panoptic_head.cls_embed'),
+    Rule('head', f'{_PREDICTOR}.mask_embed.layers.0', 'panoptic_head.mask_embed.0'),
+    Rule('head', f'{_PREDICTOR}.mask_embed.layers.1', 'panoptic_head.mask_embed.2'),
+    Rule('head', f'{_PREDICTOR}.mask_embed.layers.2', 'panoptic_head.mask_embed.4'),
+]
+
+ASSOCIATION = _block(
+    'query association layer',
+    f'{_PREDICTOR}.make_3d',
+    'panoptic_head.association.layers.{i}',
+    {
+        'enc_crosattn_3d.{i}.multihead_attn': ('cross_attn.attn', ATTENTION),
+        'enc_crosattn_3d.{i}.norm': 'norms.0',
+        'enc_selfattn_3d.{i}.self_attn': ('self_attn.attn', ATTENTION),
+        'enc_selfattn_3d.{i}.norm': 'norms.1',
+        'enc_ffn_3d.{i}.linear1': 'ffn.layers.0.0',
+        'enc_ffn_3d.{i}.linear2': 'ffn.layers.1',
+        'enc_ffn_3d.{i}.norm': 'norms.2',
+    },
+)
+
+# Constants that the official modules keep as buffers; made anew, or not needed.
+DROPPED = (
+    'backbone.layers.{i}.blocks.{j}.attn.relative_position_index',
+    'criterion.empty_weight',
+    'criterion_2d.empty_weight',
+    'criterion_3d.empty_weight',
+    'pixel_mean',
+    'pixel_std',
+)

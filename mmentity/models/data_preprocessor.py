@@ -1,0 +1,104 @@
+"""From the views of a batch of pictures to one padded tensor and its targets."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import ImgDataPreprocessor
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from mmentity.registry import MODELS
+
+
+@MODELS.register_module()
+class MultiViewDataPreprocessor(ImgDataPreprocessor):
+    """Normalise and pad every view of a batch to one size.
+
+    Views of one picture may differ by a pixel through rounding, so all of them
+    are padded at the right and bottom to the largest, with 0 after
+    normalisation. In training the entity maps of the views become boolean
+    masks here, on the device of the model and at the size of its input: the
+    only place where one mask for each entity exists.
+
+    Args:
+        mean: Mean of each channel, RGB, 0..255.
+        std: Standard deviation of each channel, RGB.
+        bgr_to_rgb: Whether the pictures come in OpenCV's channel order.
+        pad_size_divisor: The padded sides are multiples of this, in px.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float] = (123.675, 116.28, 103.53),
+        std: Sequence[float] = (58.395, 57.12, 57.375),
+        bgr_to_rgb: bool = True,
+        pad_size_divisor: int = 32,
+    ) -> None:
+        super().__init__(
+            mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, pad_size_divisor=pad_size_divisor
+        )
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Collate one batch.
+
+        Args:
+            data: ``inputs``, for each picture the list of its V views, uint8
+                ``(3, h, w)``; ``data_samples``, one for each picture.
+            training: Whether to make targets of the entity maps of the views.
+
+        Returns:
+            ``inputs`` float32 ``(B, V, 3, H, W)`` and ``data_samples``, whose
+            ``gt_instances`` in training have ``labels`` ``(K,)``, ``masks``
+            bool ``(K, V, H, W)`` and ``in_view`` bool ``(K, V)``.
+
+        Raises:
+            ValueError: If the pictures of the batch differ in their number of views.
+        """
+        data = self.cast_data(data)
+        pictures, samples = data['inputs'], data['data_samples']
+        counts = {len(views) for views in pictures}
+        if len(counts) != 1:
+            raise ValueError(
+                f'the pictures of a batch have {sorted(counts)} views each; '
+                'give all of them the same CropViews'
+            )
+        height, width = (
+            self._round_up(max(view.shape[axis] for views in pictures for view in views))
+            for axis in (-2, -1)
+        )
+        batch = torch.stack(
+            [
+                torch.stack([self._pad(self._normalize(view), height, width) for view in views])
+                for views in pictures
+            ]
+        )
+        for sample in samples:
+            sample.set_metainfo({'batch_input_shape': (height, width)})
+            if training:
+                self._make_targets(sample, height, width)
+        return {'inputs': batch, 'data_samples': samples}
+
+    def _round_up(self, side: int) -> int:
+        return -(-side // self.pad_size_divisor) * self.pad_size_divisor
+
+    def _normalize(self, view: Tensor) -> Tensor:
+        view = view.flip(0) if self._channel_conversion else view
+        return (view.float() - self.mean) / self.std
+
+    @staticmethod
+    def _pad(view: Tensor, height: int, width: int) -> Tensor:
+        return F.pad(view, (0, width - view.shape[-1], 0, height - view.shape[-2]))
+
+    def _make_targets(self, sample: 'DetDataSample', height: int, width: int) -> None:  # noqa: F821
+        labels = sample.gt_instances.labels
+        numbers = torch.arange(1, len(labels) + 1, device=labels.device).view(-1, 1, 1, 1)
+        views = []
+        for ids in sample.gt_view_maps:
+            padded = self._pad(ids.to(labels.device), height, width)
+            views.append((padded[None] == numbers).any(dim=1))
+        masks = torch.stack(views, dim=1)
+        sample.gt_instances = InstanceData(
+            labels=labels, masks=masks, in_view=masks.flatten(2).any(dim=2)
+        )
+        del sample.gt_view_maps

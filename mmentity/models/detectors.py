@@ -1,0 +1,60 @@
+"""Detectors: the wiring of backbone, head and fusion head."""
+
+from mmdet.models.detectors import Mask2Former
+from mmdet.structures import SampleList
+from torch import Tensor
+
+from mmentity.registry import MODELS
+
+
+@MODELS.register_module()
+class EntityMask2Former(Mask2Former):
+    """Mask2Former for entities, over one view of each picture.
+
+    Takes the arguments of :class:`mmdet.models.Mask2Former`; to use it in place
+    of that one, change the ``type`` of the detector, of ``panoptic_head``
+    (:class:`EntityMask2FormerHead`) and of ``panoptic_fusion_head``
+    (:class:`EntityFusionHead`).
+    """
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple:
+        """Run the backbone over all views.
+
+        Args:
+            batch_inputs: ``(B, V, 3, H, W)``.
+
+        Returns:
+            Feature maps, finest first, each ``(B * V, C, h, w)``.
+        """
+        return super().extract_feat(batch_inputs.flatten(0, 1))
+
+    def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
+        """Predict the entities of every picture at its original size.
+
+        Args:
+            batch_inputs: ``(B, V, 3, H, W)``, normalised and padded.
+            batch_data_samples: B samples.
+
+        Returns:
+            The samples with ``pred_entity_map`` (``ids`` int32 ``(1, H0, W0)``, k
+            is row k-1 of the instances) and ``pred_instances``: ``scores``
+            descending, ``labels``, ``bboxes`` xyxy px, ``areas`` px,
+            ``query_inds``, and ``masks`` where ``test_cfg`` asks for them.
+        """
+        features = self.extract_feat(batch_inputs)
+        cls_logits, mask_logits = self.panoptic_head.predict(features, batch_data_samples)
+        results = self.panoptic_fusion_head.predict(cls_logits, mask_logits, batch_data_samples)
+        for sample, result in zip(batch_data_samples, results):
+            sample.pred_entity_map = result['pred_entity_map']
+            sample.pred_instances = result['pred_instances']
+        return batch_data_samples
+
+
+@MODELS.register_module()
+class CropFormer(EntityMask2Former):
+    """CropFormer (Qi et al., High-Quality Entity Segmentation, ICCV 2023).
+
+    View 0 is the whole picture, views 1.. are its crops; the backbone and the
+    pixel decoder run over all of them, :class:`CropFormerHead` joins them and
+    :class:`EntityFusionHead` makes one map of them.
+    """

@@ -1,0 +1,409 @@
+"""Mask2Former's head with a view axis, and CropFormer's head of two passes."""
+
+from typing import NamedTuple, Optional
+
+import torch
+from mmcv.ops import point_sample
+from mmdet.models.dense_heads import Mask2FormerHead
+from mmdet.models.utils import get_uncertain_point_coords_with_randomness
+from mmdet.structures import SampleList
+from mmdet.utils import ConfigType, reduce_mean
+from mmengine.structures import InstanceData
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from mmentity.models.positional_encoding import ViewSinePositionalEncoding
+from mmentity.registry import MODELS
+
+
+class DecoderInput(NamedTuple):
+    """What one pass of the decoder looks at.
+
+    Attributes:
+        tokens: Features of each level, coarsest first, ``(B, V * h_l * w_l, C)``.
+        positions: Their positional encodings, ``(1, V * h_l * w_l, C)``.
+        sizes: ``(h_l, w_l)`` of each level.
+        mask_features: ``(B, V, C, h, w)`` at stride 4.
+    """
+
+    tokens: list
+    positions: list
+    sizes: list
+    mask_features: Tensor
+
+
+class DecoderOutput(NamedTuple):
+    """What one pass of the decoder gives.
+
+    Attributes:
+        cls_scores: Class logits of the predicted layers, each ``(B, Q, classes + 1)``.
+        mask_logits: Mask logits of the same layers, each ``(B, Q, V, h, w)``.
+        queries: Queries after the last layer, before the final norm, ``(B, Q, C)``.
+    """
+
+    cls_scores: list
+    mask_logits: list
+    queries: Tensor
+
+
+@MODELS.register_module()
+class EntityMask2FormerHead(Mask2FormerHead):
+    """Mask2Former's head over pictures of one view.
+
+    Takes the arguments of :class:`mmdet.models.Mask2FormerHead`. It differs in
+    three points: masks carry a view axis, so that CropFormer can share the
+    decoder; :meth:`predict` gives mask logits at stride 4 and leaves all
+    resizing to the fusion head; and masks are normalised by the number of
+    ground-truth entities.
+
+    Raises:
+        ValueError: If ``num_queries`` is not positive.
+    """
+
+    def __init__(self, *args, num_queries: int = 100, positional_encoding: Optional[dict] = None,
+                 **kwargs) -> None:  # fmt: skip
+        if num_queries < 1:
+            raise ValueError(f'num_queries is {num_queries}; a head needs at least one query')
+        positional_encoding = positional_encoding or {'num_feats': 128, 'normalize': True}
+        super().__init__(
+            *args, num_queries=num_queries, positional_encoding=positional_encoding, **kwargs
+        )
+        self.decoder_positional_encoding = ViewSinePositionalEncoding(**positional_encoding)
+
+    def forward(self, x: tuple, batch_data_samples: SampleList) -> DecoderOutput:
+        """Decode every picture by itself.
+
+        Args:
+            x: Feature maps of the backbone, finest first, each ``(B, C, h, w)``.
+            batch_data_samples: B samples.
+
+        Returns:
+            One prediction before and one after each decoder layer.
+        """
+        decoder_input = self._decoder_input(*self._decode_pixels(x))
+        return self._run_decoder(self._first_queries(len(x[0])), decoder_input, every_layer=True)
+
+    def predict(self, x: tuple, batch_data_samples: SampleList) -> tuple:
+        """Decode for testing.
+
+        Returns:
+            Class logits ``(B, Q, classes + 1)`` and mask logits at stride 4 of
+            the padded input, ``(B, Q, V, h, w)``, of the last layer.
+        """
+        decoder_input = self._decoder_input(*self._decode_pixels(x))
+        output = self._run_decoder(self._first_queries(len(x[0])), decoder_input)
+        return output.cls_scores[-1], output.mask_logits[-1]
+
+    def loss(self, x: tuple, batch_data_samples: SampleList) -> dict:
+        """Compute the set loss of every layer.
+
+        Args:
+            x: Feature maps of the backbone, each ``(B, C, h, w)``.
+            batch_data_samples: B samples with ``gt_instances`` as made by
+                :class:`MultiViewDataPreprocessor`.
+
+        Returns:
+            Losses by name, those of earlier layers with the prefix ``d{i}.``.
+        """
+        output = self(x, batch_data_samples)
+        targets = [_targets_in_view(sample.gt_instances, 0) for sample in batch_data_samples]
+        return self._loss_of(output, targets)
+
+    def _decode_pixels(self, x: tuple) -> tuple:
+        """Run the pixel decoder, in float32 as its sampling positions need."""
+        with torch.autocast(x[0].device.type, enabled=False):
+            return self.pixel_decoder([feature.float() for feature in x])
+
+    def _decoder_input(
+        self, mask_features: Tensor, multi_scale: list, num_views: int = 1
+    ) -> DecoderInput:
+        """Arrange features of ``B * V`` views for a pass over groups of V views."""
+        tokens, positions, sizes = [], [], []
+        levels = list(zip(multi_scale, self.decoder_input_projs, self.level_embed.weight))
+        for feature, project, level_embed in levels[: self.num_transformer_feat_level]:
+            feature = project(feature)
+            height, width = feature.shape[-2:]
+            token = feature.flatten(2).transpose(1, 2) + level_embed
+            tokens.append(token.unflatten(0, (-1, num_views)).flatten(1, 2))
+            positions.append(self._positions(num_views, height, width, feature.device))
+            sizes.append((height, width))
+        return DecoderInput(tokens, positions, sizes, mask_features.unflatten(0, (-1, num_views)))
+
+    def _positions(self, num_views: int, height: int, width: int, device: torch.device) -> Tensor:
+        mask = torch.zeros((1, height, width), dtype=torch.bool, device=device)
+        return self.decoder_positional_encoding(mask).flatten(2).transpose(1, 2)
+
+    def _first_queries(self, batch_size: int) -> Tensor:
+        return self.query_feat.weight.expand(batch_size, -1, -1)
+
+    def _run_decoder(
+        self, queries: Tensor, decoder_input: DecoderInput, every_layer: bool = False
+    ) -> DecoderOutput:
+        """Run all decoder layers.
+
+        Resizing is linear, so the attention masks come from mask features that
+        are resized once to each level, and a full-size mask is made only for
+        the layers whose prediction is wanted.
+
+        Args:
+            queries: ``(B, Q, C)``.
+            decoder_input: What the layers attend to.
+            every_layer: Whether to predict before and after every layer, for
+                deep supervision, or after the last layer only.
+        """
+        query_pos = self.query_embed.weight.expand(len(queries), -1, -1)
+        small_features = [
+            _resize_views(decoder_input.mask_features.detach(), size)
+            for size in decoder_input.sizes
+        ]
+        cls_scores, mask_logits = [], []
+        for index, layer in enumerate(self.transformer_decoder.layers):
+            level = index % self.num_transformer_feat_level
+            mask_embed, cls_score = self._embed(queries)
+            if every_layer:
+                cls_scores.append(cls_score)
+                mask_logits.append(_dot_masks(mask_embed, decoder_input.mask_features))
+            queries = layer(
+                query=queries,
+                key=decoder_input.tokens[level],
+                value=decoder_input.tokens[level],
+                query_pos=query_pos,
+                key_pos=decoder_input.positions[level],
+                cross_attn_mask=self._attention_mask(mask_embed, small_features[level]),
+            )
+        mask_embed, cls_score = self._embed(queries)
+        cls_scores.append(cls_score)
+        mask_logits.append(_dot_masks(mask_embed, decoder_input.mask_features))
+        return DecoderOutput(cls_scores, mask_logits, queries)
+
+    def _embed(self, queries: Tensor) -> tuple:
+        queries = self.transformer_decoder.post_norm(queries)
+        return self.mask_embed(queries), self.cls_embed(queries)
+
+    @torch.no_grad()
+    def _attention_mask(self, mask_embed: Tensor, features: Tensor) -> Tensor:
+        """Block what a query's mask leaves out (Mask2Former, section 3.2.1).
+
+        A query whose mask is empty on all views attends everywhere.
+
+        Returns:
+            bool ``(B * heads, Q, V * h_l * w_l)``, True = blocked.
+        """
+        blocked = _dot_masks(mask_embed, features).flatten(2) < 0
+        blocked &= ~blocked.all(dim=-1, keepdim=True)
+        return blocked.repeat_interleave(self.num_heads, dim=0)
+
+    def _loss_of(self, output: DecoderOutput, targets: list) -> dict:
+        return self.loss_by_feat(
+            output.cls_scores, output.mask_logits, targets, [{}] * len(targets)
+        )
+
+    def _loss_by_feat_single(
+        self,
+        cls_scores: Tensor,
+        mask_preds: Tensor,
+        batch_gt_instances: list,
+        batch_img_metas: list,
+    ) -> tuple:
+        """Compute the losses of one layer.
+
+        Args:
+            cls_scores: ``(B, Q, classes + 1)``.
+            mask_preds: Mask logits ``(B, Q, V, h, w)``.
+            batch_gt_instances: For each picture ``labels`` ``(K,)`` and
+                ``masks`` ``(K, V, H, W)``.
+            batch_img_metas: Passed on to the assigner.
+
+        Returns:
+            Classification, mask and dice loss. The mask losses sum over entity
+            and view and are divided by the number of entities.
+        """
+        labels = cls_scores.new_full(cls_scores.shape[:2], self.num_classes, dtype=torch.long)
+        matched_logits, matched_masks = [], []
+        pictures = zip(cls_scores, mask_preds, batch_gt_instances, batch_img_metas)
+        for b, (cls_score, mask_pred, gt, meta) in enumerate(pictures):
+            query, entity = self._match(cls_score, mask_pred, gt, meta)
+            labels[b, query] = gt.labels[entity]
+            matched_logits.append(mask_pred[query])
+            matched_masks.append(gt.masks[entity])
+
+        class_weight = cls_scores.new_tensor(self.class_weight)
+        loss_cls = self.loss_cls(
+            cls_scores.flatten(0, 1),
+            labels.flatten(),
+            avg_factor=class_weight[labels].sum(),
+        )
+        num_entities = sum(len(gt.labels) for gt in batch_gt_instances)
+        num_entities = reduce_mean(cls_scores.new_tensor([num_entities])).clamp(min=1)
+        # (entities, V, h, w) -> (entities * V, 1, h, w): each view is a mask of its own
+        mask_logits = torch.cat(matched_logits).flatten(0, 1)[:, None]
+        masks = torch.cat(matched_masks).flatten(0, 1)[:, None]
+        if len(mask_logits) == 0:
+            nothing = mask_logits.sum()
+            return loss_cls, nothing, nothing
+        with torch.no_grad():
+            points = self._loss_points(mask_logits)
+            point_targets = point_sample(masks.to(mask_logits.dtype), points).squeeze(1)
+        point_logits = point_sample(mask_logits, points).squeeze(1)
+        loss_dice = self.loss_dice(point_logits, point_targets, avg_factor=num_entities)
+        loss_mask = self.loss_mask(
+            point_logits.flatten(),
+            point_targets.flatten(),
+            avg_factor=num_entities * points.shape[1],
+        )
+        return loss_cls, loss_mask, loss_dice
+
+    @torch.no_grad()
+    def _match(
+        self, cls_score: Tensor, mask_pred: Tensor, gt_instances: InstanceData, img_meta: dict
+    ) -> tuple:
+        """Assign the entities of one picture to queries.
+
+        The same random points are looked at on every view.
+
+        Returns:
+            Query and entity of each pair, int64 ``(min(Q, K),)`` both.
+        """
+        points = self._match_points(mask_pred.device)
+        sampled = [
+            point_sample(masks.to(mask_pred.dtype), points.expand(len(masks), -1, -1)).flatten(1)
+            for masks in (mask_pred, gt_instances.masks)
+        ]
+        assigned = self.assigner.assign(
+            pred_instances=InstanceData(scores=cls_score, masks=sampled[0]),
+            gt_instances=InstanceData(labels=gt_instances.labels, masks=sampled[1]),
+            img_meta=img_meta,
+        ).gt_inds
+        query = torch.nonzero(assigned > 0).squeeze(1)
+        return query, assigned[query] - 1
+
+    def _match_points(self, device: torch.device) -> Tensor:
+        """Draw the points of the matching cost, ``(1, P, 2)`` as (x, y) in 0..1."""
+        return torch.rand((1, self.num_points, 2), device=device)
+
+    def _loss_points(self, mask_logits: Tensor) -> Tensor:
+        """Draw the points of the mask losses, mostly where a mask is uncertain.
+
+        Args:
+            mask_logits: ``(N, 1, h, w)``.
+
+        Returns:
+            ``(N, P, 2)`` as (x, y) in 0..1.
+        """
+        return get_uncertain_point_coords_with_randomness(
+            mask_logits, None, self.num_points, self.oversample_ratio, self.importance_sample_ratio
+        )
+
+
+@MODELS.register_module()
+class CropFormerHead(EntityMask2FormerHead):
+    """CropFormer's head: two passes of one decoder (CropFormer, section 4.2).
+
+    The per-view pass decodes every view by itself. The association makes one
+    set of queries of all of them. The cross-view pass runs the same decoder
+    layers over the features of all views together and gives each query one
+    class and a mask on every view.
+
+    Args:
+        association: Config of :class:`QueryAssociation`.
+        per_view_loss_weight: Weight of the per-view losses; the cross-view
+            losses have weight 1.
+    """
+
+    def __init__(
+        self, *args, association: ConfigType, per_view_loss_weight: float = 0.5, **kwargs
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.association = MODELS.build(association)
+        self.per_view_loss_weight = per_view_loss_weight
+
+    def forward(self, x: tuple, batch_data_samples: SampleList) -> tuple:
+        """Decode with deep supervision.
+
+        Args:
+            x: Feature maps of the backbone over ``B * V`` views.
+            batch_data_samples: B samples.
+
+        Returns:
+            The per-view output over ``B * V`` views and the cross-view output
+            over B pictures.
+        """
+        return self._both_passes(x, len(batch_data_samples), every_layer=True)
+
+    def predict(self, x: tuple, batch_data_samples: SampleList) -> tuple:
+        """Decode for testing.
+
+        Returns:
+            Class logits ``(B, Q, classes + 1)`` and mask logits at stride 4 of
+            the padded input, ``(B, Q, V, h, w)``, of the last cross-view layer.
+        """
+        _, output = self._both_passes(x, len(batch_data_samples), every_layer=False)
+        return output.cls_scores[-1], output.mask_logits[-1]
+
+    def loss(self, x: tuple, batch_data_samples: SampleList) -> dict:
+        """Compute the set losses of both passes.
+
+        Per view, an entity outside a crop is left out; across views it stays,
+        with an empty mask where it is not seen.
+
+        Returns:
+            Losses with the prefixes ``per_view.`` and ``cross_view.``.
+        """
+        per_view, cross_view = self(x, batch_data_samples)
+        entities = [sample.gt_instances for sample in batch_data_samples]
+        view_targets = [
+            _targets_in_view(gt, v) for gt in entities for v in range(gt.in_view.shape[1])
+        ]
+        losses = {
+            f'per_view.{name}': value * self.per_view_loss_weight
+            for name, value in self._loss_of(per_view, view_targets).items()
+        }
+        for name, value in self._loss_of(cross_view, entities).items():
+            losses[f'cross_view.{name}'] = value
+        return losses
+
+    def _both_passes(self, x: tuple, num_images: int, every_layer: bool) -> tuple:
+        num_views = len(x[0]) // num_images
+        if num_views < 2:
+            raise ValueError(
+                'CropFormer needs the whole picture and its crops, got 1 view; '
+                'put CropViews into the pipeline, or use EntityMask2Former'
+            )
+        mask_features, multi_scale = self._decode_pixels(x)
+        per_view = self._run_decoder(
+            self._first_queries(len(x[0])),
+            self._decoder_input(mask_features, multi_scale),
+            every_layer,
+        )
+        queries = self.association(
+            per_view.queries.unflatten(0, (num_images, num_views)), self.query_embed.weight
+        )
+        cross_view = self._run_decoder(
+            queries, self._decoder_input(mask_features, multi_scale, num_views), every_layer
+        )
+        return per_view, cross_view
+
+    def _positions(self, num_views: int, height: int, width: int, device: torch.device) -> Tensor:
+        if num_views == 1:
+            return super()._positions(num_views, height, width, device)
+        views = self.decoder_positional_encoding.encode_views(num_views, height, width, device)
+        return views.flatten(2).transpose(1, 2).flatten(0, 1)[None]
+
+
+def _dot_masks(mask_embed: Tensor, mask_features: Tensor) -> Tensor:
+    """Mask logits ``(B, Q, V, h, w)`` of embeddings ``(B, Q, C)`` on ``(B, V, C, h, w)``."""
+    return torch.einsum('bqc,bvchw->bqvhw', mask_embed, mask_features)
+
+
+def _resize_views(features: Tensor, size: tuple) -> Tensor:
+    """Resize ``(B, V, C, h, w)`` bilinearly to ``(B, V, C, *size)``."""
+    resized = F.interpolate(features.flatten(0, 1), size, mode='bilinear', align_corners=False)
+    return resized.unflatten(0, features.shape[:2])
+
+
+def _targets_in_view(gt_instances: InstanceData, view: int) -> InstanceData:
+    """Entities that a view contains, with the masks ``(K', 1, H, W)`` of that view."""
+    seen = gt_instances.in_view[:, view]
+    return InstanceData(
+        labels=gt_instances.labels[seen], masks=gt_instances.masks[seen][:, view : view + 1]
+    )

@@ -1,0 +1,26 @@
+"""Registries of the scope ``mmentity``.
+
+Each is a direct child of mmengine's root registry: a child of mmdet's would
+not be found by a config whose default scope is another package. ``locations``
+lets ``type='mmentity.X'`` resolve from any OpenMMLab config without an import.
+"""
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
+from mmengine.registry import Registry
+
+
+def _child(name: str, parent: Registry, location: str) -> Registry:
+    return Registry(name, parent=parent, scope='mmentity', locations=[f'mmentity.{location}'])
+
+
+DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
+TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets.transforms')
+MODELS = _child('model', MMENGINE_MODELS, 'models')
+METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
+VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
+HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')

@@ -1,0 +1,146 @@
+"""COCO run-length encodings as arrays of runs, without decoding to masks.
+
+COCO counts pixels column by column, so a run is a stretch of the flattened
+transpose of a picture. Encoding and decoding of the compressed text follow the
+format of pycocotools, which stays the reference in the tests.
+"""
+
+from typing import NamedTuple, Union
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+Segmentation = Union[dict, list]
+
+
+class Runs(NamedTuple):
+    """Foreground runs of one mask, in column-major order.
+
+    Attributes:
+        starts: First pixel of each run, int64 ``(R,)``.
+        lengths: Pixels of each run, int64 ``(R,)``, all positive.
+    """
+
+    starts: np.ndarray
+    lengths: np.ndarray
+
+
+def runs_of(segmentation: Segmentation, height: int, width: int) -> Runs:
+    """Read the foreground runs of one COCO segmentation.
+
+    Args:
+        segmentation: Compressed or uncompressed RLE, or a list of polygons in px.
+        height: Height of the picture in px.
+        width: Width of the picture in px.
+
+    Raises:
+        ValueError: If the size of the RLE is not ``(height, width)`` or its
+            runs do not add up to that many pixels.
+    """
+    if isinstance(segmentation, list):
+        segmentation = mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
+    size = tuple(segmentation['size'])
+    if size != (height, width):
+        raise ValueError(
+            f'an RLE of size {size[0]}x{size[1]} (height x width) does not fit '
+            f'a picture of {height}x{width}'
+        )
+    counts = segmentation['counts']
+    if not isinstance(counts, (list, tuple)):
+        counts = _parse_counts(counts)
+    counts = np.asarray(counts, dtype=np.int64)
+    if counts.sum() != height * width or (counts < 0).any():
+        raise ValueError(
+            f'an RLE covers {counts.sum()} pixels, its picture has {height * width}; '
+            'the text of its counts is damaged'
+        )
+    ends = np.cumsum(counts)[1::2]
+    lengths = counts[1::2]
+    filled = lengths > 0
+    return Runs((ends - lengths)[filled], lengths[filled])
+
+
+def _parse_counts(text: Union[str, bytes]) -> np.ndarray:
+    """Parse the compressed counts of pycocotools.
+
+    Each character carries 5 bits and a continuation bit; the last one of a
+    number is sign-extended. From the fourth number on a count is stored as the
+    difference from the count two places before.
+    """
+    data = text.encode() if isinstance(text, str) else text
+    codes = np.frombuffer(data, dtype=np.uint8).astype(np.int64) - 48
+    if codes.size == 0:
+        return codes
+    if (codes < 0).any() or (codes > 63).any() or codes[-1] & 32:
+        raise ValueError('the counts of an RLE hold characters outside the format')
+    last = (codes & 32) == 0
+    first = np.flatnonzero(np.concatenate(([True], last[:-1])))
+    place = np.arange(codes.size) - np.repeat(first, np.diff(np.append(first, codes.size)))
+    values = np.add.reduceat((codes & 31) << (5 * place), first)
+    negative = (codes[last] & 16) != 0
+    values[negative] -= np.int64(1) << (5 * (place[last][negative] + 1))
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def paint_runs(runs: list, ids: np.ndarray, height: int, width: int) -> Union[np.ndarray, None]:
+    """Paint disjoint masks into one map in a single pass.
+
+    Args:
+        runs: One :class:`Runs` for each mask.
+        ids: Value of each mask, int ``(N,)``.
+        height: Height of the map in px.
+        width: Width of the map in px.
+
+    Returns:
+        int32 ``(H, W)`` map, 0 where no mask is, or None if two masks overlap.
+    """
+    starts = np.concatenate([r.starts for r in runs] or [np.zeros(0, np.int64)])
+    lengths = np.concatenate([r.lengths for r in runs] or [np.zeros(0, np.int64)])
+    values = np.repeat(ids, [len(r.starts) for r in runs])
+    order = np.argsort(starts, kind='stable')
+    starts, lengths, values = starts[order], lengths[order], values[order]
+    ends = starts + lengths
+    gaps = starts - np.concatenate(([0], ends[:-1])) if starts.size else starts
+    if (gaps < 0).any():
+        return None
+    stretches = np.stack([gaps, lengths], axis=1).ravel()
+    painted = np.stack([np.zeros_like(values), values], axis=1).ravel().astype(np.int32)
+    tail = height * width - (ends[-1] if ends.size else 0)
+    flat = np.repeat(np.append(painted, np.int32(0)), np.append(stretches, tail))
+    return np.ascontiguousarray(flat.reshape(width, height).T)
+
+
+def pixels_of(runs: Runs) -> np.ndarray:
+    """Column-major index of every pixel of a mask, int64 ``(area,)``."""
+    offsets = np.cumsum(runs.lengths) - runs.lengths
+    return np.repeat(runs.starts - offsets, runs.lengths) + np.arange(runs.lengths.sum())
+
+
+def encode_map(ids: np.ndarray, num_entities: int) -> list:
+    """Encode each entity of one map as a compressed COCO RLE.
+
+    Args:
+        ids: int ``(H, W)``, 0 = no entity, k = entity k.
+        num_entities: Number of entities K.
+
+    Returns:
+        K dicts with ``size`` and ``counts`` (bytes); absent entities are empty.
+    """
+    height, width = ids.shape
+    flat = ids.T.ravel()
+    starts = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1))
+    ends = np.append(starts[1:], flat.size)
+    values = flat[starts]
+    order = np.argsort(values, kind='stable')
+    bounds = np.searchsorted(values[order], np.arange(1, num_entities + 2))
+    rles = []
+    for low, high in zip(bounds[:-1], bounds[1:]):
+        own = order[low:high]
+        edges = np.stack([starts[own], ends[own]], axis=1).ravel()
+        ends_filled = edges.size and edges[-1] == flat.size
+        borders = edges if ends_filled else np.append(edges, flat.size)
+        rle = {'size': [height, width], 'counts': np.diff(borders, prepend=0).tolist()}
+        rles.append(mask_utils.frPyObjects(rle, height, width))
+    return rles

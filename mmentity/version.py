@@ -1,0 +1,3 @@
+"""Version of mmentity."""
+
+__version__ = '0.1.0'

@@ -1,0 +1,48 @@
+"""Packaging of mmentity.
+
+``mmentity/.mim`` links to ``configs`` and ``tools``, so they travel in the
+wheel and ``mim train mmentity CONFIG`` finds them outside a checkout too.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def version() -> str:
+    namespace = {}
+    exec((ROOT / 'mmentity' / 'version.py').read_text(), namespace)
+    return namespace['__version__']
+
+
+def requirements(name: str) -> list:
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+setup(
+    name='mmentity',
+    version=version(),
+    description='High-quality entity segmentation (CropFormer) for OpenMMLab',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.9',
+    packages=find_packages(include=['mmentity', 'mmentity.*']),
+    package_data={
+        'mmentity': [
+            'datasets/categories/*.csv',
+            '.mim/configs/**/*.py',
+            '.mim/tools/**/*.py',
+        ]
+    },
+    install_requires=requirements('runtime'),
+    zip_safe=False,
+    classifiers=[
+        'License :: OSI Approved :: Apache Software License',
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
+)

@@ -1,0 +1,50 @@
+"""Fixtures that all tests share."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+NO_REFERENCE = (
+    'the reference numbers are not here; set MMENTITY_REFERENCE to their folder '
+    'or put them into ../shared/reference'
+)
+
+
+class Reference:
+    """Numbers of the official implementation, and the recipe of their inputs."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        spec = importlib.util.spec_from_file_location('reference_recipe', folder / 'recipe.py')
+        self.recipe = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(self.recipe)
+
+    def load(self, name):
+        """Return json and arrays of one fixture."""
+        info = json.loads((self.folder / f'{name}.json').read_text())
+        return info, np.load(self.folder / f'{name}.npz')
+
+    def weights(self, info):
+        """Official weights of a fixture, checked against its crc32 values."""
+        state_dict = {
+            entry['name']: torch.from_numpy(self.recipe.fill(entry['name'], entry['shape']))
+            for entry in info['state_dict']
+            if entry['filled']
+        }
+        for name, crc in info['fill_crc32'].items():
+            assert self.recipe.digest(state_dict[name].numpy()) == crc, name
+        return state_dict
+
+
+@pytest.fixture(scope='session')
+def reference():
+    for folder in (os.environ.get('MMENTITY_REFERENCE'), ROOT.parent / 'shared' / 'reference'):
+        if folder and (Path(folder) / 'recipe.py').is_file():
+            return Reference(Path(folder))
+    pytest.skip(NO_REFERENCE)

@@ -1,0 +1,63 @@
+"""Models of the reference fixtures, built from the shipped configs."""
+
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+
+from mmentity.converters import convert_detectron2
+from tests.conftest import ROOT
+
+TINY_HEADS = [2, 4, 4, 8]
+
+
+def build(config, options=None):
+    """Build the model of a config under ``configs``."""
+    register_all_modules(init_default_scope=True)
+    config = Config.fromfile(ROOT / 'configs' / config)
+    config.merge_from_dict(options or {})
+    return MODELS.build(config.model)
+
+
+def build_with_weights(reference, info, config, options=None):
+    """Build a model and load the official weights of a fixture strictly."""
+    model = build(config, options)
+    model.load_state_dict(convert_detectron2(reference.weights(info)), strict=True)
+    model.eval()
+    return model
+
+
+def tiny_options(drop_path_rate=0.3):
+    """Turn the Swin-T CropFormer into the small one of the fixtures."""
+    head = 'model.panoptic_head.'
+    layer = head + 'transformer_decoder.layer_cfg.'
+    encoder = head + 'pixel_decoder.encoder.layer_cfg.'
+    return {
+        'model.backbone.arch': {
+            '_delete_': True,
+            'embed_dims': 24,
+            'depths': [2, 2, 2, 2],
+            'num_heads': TINY_HEADS,
+        },
+        'model.backbone.drop_path_rate': drop_path_rate,
+        head + 'in_channels': [24, 48, 96, 192],
+        head + 'feat_channels': 64,
+        head + 'out_channels': 64,
+        head + 'num_queries': 20,
+        head + 'positional_encoding.num_feats': 32,
+        head + 'pixel_decoder.positional_encoding.num_feats': 32,
+        head + 'pixel_decoder.encoder.num_layers': 2,
+        encoder + 'self_attn_cfg.embed_dims': 64,
+        encoder + 'self_attn_cfg.num_heads': 4,
+        encoder + 'ffn_cfg.embed_dims': 64,
+        head + 'transformer_decoder.num_layers': 3,
+        layer + 'self_attn_cfg.embed_dims': 64,
+        layer + 'self_attn_cfg.num_heads': 4,
+        layer + 'cross_attn_cfg.embed_dims': 64,
+        layer + 'cross_attn_cfg.num_heads': 4,
+        layer + 'ffn_cfg.embed_dims': 64,
+        layer + 'ffn_cfg.feedforward_channels': 128,
+        head + 'association.embed_dims': 64,
+        head + 'association.num_heads': 4,
+        head + 'association.feedforward_channels': 128,
+        'model.train_cfg.num_points': 1024,
+    }

@@ -1,0 +1,255 @@
+"""The same numbers as the official implementation, from the reference fixtures."""
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+
+from mmentity.models.view_fusion import fuse_views
+from tests.models.parity import build_with_weights, tiny_options
+
+TINY = '_base_/models/cropformer_swin-t.py'
+
+
+def largest(ours, official):
+    ours = ours.detach().numpy() if isinstance(ours, torch.Tensor) else np.asarray(ours)
+    assert ours.shape == official.shape
+    return np.abs(ours.astype(np.float64) - official).max(initial=0)
+
+
+def quantiles(ours, official):
+    difference = np.abs(ours.detach().numpy() - official)
+    return np.median(difference), np.quantile(difference, 0.999)
+
+
+def as_sample(info, arrays):
+    """Data sample of a fixture of five views."""
+    height, width = (int(v) for v in arrays['original_size'])
+    return DetDataSample(
+        metainfo={
+            'ori_shape': (height, width),
+            'view_boxes': [[0, 0, width, height], *arrays['crop_region'].tolist()],
+            'view_shapes': arrays['image_sizes'].tolist(),
+        }
+    )
+
+
+def uncertain_pixels(arrays, width, prefix=''):
+    return np.unpackbits(arrays[prefix + 'uncertain'], axis=-1)[:, :width].astype(bool)
+
+
+def assert_same_result(sample, arrays, map_share=1.0, score_tolerance=1e-4):
+    """Compare the final map and scores; rows are matched by their query."""
+    instances = sample.pred_instances
+    scores = instances.scores.numpy()
+    assert (np.diff(scores) <= 0).all()
+    query_of_row = np.append(-1, instances.query_inds.numpy())
+    official_query = np.append(-1, arrays['result_order'])
+    ours = query_of_row[sample.pred_entity_map.ids[0].numpy()]
+    official = official_query[arrays['result_id_map']]
+    certain = ~uncertain_pixels(arrays, official.shape[1])
+    assert (ours == official)[certain].mean() >= map_share
+
+    row = np.argsort(instances.query_inds.numpy())
+    official_row = np.argsort(arrays['result_order'])
+    difference = np.abs(scores[row] - arrays['result_scores'][official_row])
+    assert difference.max() <= score_tolerance
+    areas = np.bincount(sample.pred_entity_map.ids.flatten(), minlength=len(scores) + 1)[1:]
+    assert np.array_equal(areas, instances.areas.numpy())
+
+
+@pytest.fixture(scope='module')
+def tiny(reference):
+    info, arrays = reference.load('cropformer_swin_tinycfg')
+    model = build_with_weights(reference, info, TINY, tiny_options())
+    views = [torch.from_numpy(arrays['image_full']), *torch.from_numpy(arrays['image_crop'])]
+    inputs = [[view.flip(0) for view in views]]
+    data = model.data_preprocessor({'inputs': inputs, 'data_samples': [as_sample(info, arrays)]})
+    with torch.no_grad():
+        features = model.extract_feat(data['inputs'])
+    return model, arrays, data, features
+
+
+def test_tiny_batch_and_backbone(tiny):
+    _, arrays, data, features = tiny
+    assert list(data['data_samples'][0].batch_input_shape) == arrays['padded_size'].tolist()
+    assert largest(data['inputs'][0, ..., ::2, ::2], arrays['batch_s2']) < 1e-6
+    for name, feature in zip(('res2', 'res3', 'res4', 'res5'), features):
+        assert largest(feature, arrays[name]) < 1e-4
+
+
+def test_tiny_pixel_decoder_and_positions(tiny):
+    model, arrays, _, features = tiny
+    head = model.panoptic_head
+    with torch.no_grad():
+        mask_features, multi_scale = head._decode_pixels(features)
+    assert largest(mask_features[:, ::2], arrays['mask_features']) < 1e-4
+    for level, feature in enumerate(multi_scale):
+        assert largest(feature, arrays[f'multi_scale_{level}']) < 1e-4
+        height, width = feature.shape[-2:]
+        flat = head._positions(1, height, width, feature.device)[0]
+        assert largest(flat.T.view(-1, height, width)[::4], arrays[f'pos2d_{level}']) < 1e-6
+        views = head._positions(5, height, width, feature.device)[0]
+        views = views.view(5, height, width, -1).permute(0, 3, 1, 2)[:, ::4]
+        assert largest(views, arrays[f'pos3d_{level}']) < 1e-6
+
+
+def test_tiny_both_passes(tiny):
+    model, arrays, data, features = tiny
+    head = model.panoptic_head
+    with torch.no_grad():
+        per_view, cross_view = head(features, data['data_samples'])
+        queries = head.association(per_view.queries.unflatten(0, (1, 5)), head.query_embed.weight)
+        cls_logits, mask_logits = head.predict(features, data['data_samples'])
+    assert largest(per_view.queries.transpose(0, 1), arrays['query_2d_out']) < 1e-4
+    assert largest(queries.transpose(0, 1), arrays['query_3d_in']) < 1e-4
+    for output, suffix in ((per_view, '2d'), (cross_view, '3d')):
+        for layer in range(3):
+            aux_masks = output.mask_logits[layer][..., ::4, ::4]
+            aux_masks = aux_masks.squeeze(2) if suffix == '2d' else aux_masks
+            assert largest(output.cls_scores[layer], arrays[f'aux_logits_{suffix}'][layer]) < 1e-4
+            assert largest(aux_masks, arrays[f'aux_masks_{suffix}_s4'][layer]) < 1e-3
+    assert largest(per_view.cls_scores[-1], arrays['pred_logits_2d']) < 1e-4
+    assert largest(per_view.mask_logits[-1].squeeze(2), arrays['pred_masks_2d']) < 1e-3
+    assert largest(cls_logits, arrays['pred_logits_3d']) < 1e-4
+    assert largest(mask_logits, arrays['pred_masks_3d']) < 1e-3
+
+
+def test_tiny_result(tiny):
+    model, arrays, data, _ = tiny
+    with torch.no_grad():
+        sample = model.predict(data['inputs'], data['data_samples'])[0]
+    assert_same_result(sample, arrays)
+
+
+def test_images_of_a_batch_do_not_see_each_other(tiny):
+    model, arrays, data, _ = tiny
+    other = torch.rand_like(data['inputs'])
+    samples = data['data_samples'] * 2
+    with torch.no_grad():
+        features = model.extract_feat(torch.cat([other, data['inputs']]))
+        cls_logits, mask_logits = model.panoptic_head.predict(features, samples)
+    assert largest(cls_logits[1:], arrays['pred_logits_3d']) < 1e-4
+    assert largest(mask_logits[1:], arrays['pred_masks_3d']) < 1e-3
+
+
+CASES = (
+    'odd_size',
+    'padded',
+    'ties',
+    'one_empty',
+    'all_empty',
+    'many_queries',
+    'upscaled',
+    'saturated',
+)
+
+
+@pytest.mark.parametrize('strip_pixels', [1 << 22, 700])
+@pytest.mark.parametrize('case', CASES)
+def test_postprocess_cases(reference, case, strip_pixels, monkeypatch):
+    monkeypatch.setattr('mmentity.models.view_fusion.STRIP_PIXELS', strip_pixels)
+    _, arrays = reference.load('postprocess_cases')
+    arrays = {name.split('/')[1]: arrays[name] for name in arrays if name.startswith(f'{case}/')}
+    # the order among equal class scores is not defined: take the official one
+    order = torch.from_numpy(arrays['order'].astype(np.int64))
+    class_scores = torch.from_numpy(arrays['pred_cls']).softmax(-1)[order, 0]
+    assert largest(class_scores, arrays['class_scores']) < 1e-6
+    height, width = (int(v) for v in arrays['original_size'])
+    fused = fuse_views(
+        torch.from_numpy(arrays['pred_masks_low'])[order],
+        [[0, 0, width, height], *arrays['crop_region'].tolist()],
+        arrays['image_sizes'].tolist(),
+        arrays['padded_size'].tolist(),
+        (height, width),
+    )
+    certain = ~uncertain_pixels(arrays, width)
+    assert np.array_equal(fused.owners.numpy()[certain], arrays['id_map'][certain])
+    scores = class_scores * fused.prob_sums / (fused.areas + 1e-6)
+    assert largest(scores, arrays['scores']) < 1e-4
+    assert np.abs(fused.areas.numpy() - arrays['areas']).max() <= (~certain).sum()
+
+
+@pytest.fixture(scope='module')
+def swin_t(reference):
+    info, arrays = reference.load('mask2former_swin_t')
+    model = build_with_weights(reference, info, '_base_/models/mask2former_swin-t.py')
+    picture = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
+    assert reference.recipe.digest(picture) == info['image']['crc32']
+    from mmentity.datasets.transforms import PackEntityInputs, ResizeViews
+
+    results = {
+        'img': np.ascontiguousarray(picture[..., ::-1]),
+        'img_path': 'recipe',
+        'img_id': 0,
+        'ori_shape': picture.shape[:2],
+    }
+    packed = PackEntityInputs()(ResizeViews(short_side=320, long_side=1333)(results))
+    return model, arrays, packed
+
+
+def test_mask2former_swin_t(swin_t):
+    model, arrays, packed = swin_t
+    view = packed['inputs'][0]
+    assert list(view.shape[1:]) == arrays['image_size'].tolist()
+    assert np.array_equal(view.flip(0).numpy()[:, ::2, ::2], arrays['image'])
+    data = model.data_preprocessor(
+        {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
+    )
+    assert list(data['data_samples'][0].batch_input_shape) == arrays['padded_size'].tolist()
+    with torch.no_grad():
+        features = model.extract_feat(data['inputs'])
+        output = model.panoptic_head(features, data['data_samples'])
+        sample = model.predict(data['inputs'], data['data_samples'])[0]
+    steps = {'res2': 8, 'res3': 4, 'res4': 2, 'res5': 1}
+    for (name, step), feature in zip(steps.items(), features):
+        assert largest(feature[:, ::4, ::step, ::step], arrays[name]) < 1e-4
+    assert largest(output.cls_scores[-1][0], arrays['pred_logits']) < 1e-4
+    assert largest(torch.cat(output.cls_scores[:-1]), arrays['aux_logits']) < 1e-4
+    median, high = quantiles(output.mask_logits[-1][0, :, 0, ::4, ::4], arrays['pred_masks'])
+    assert median < 1e-4
+    assert high < 0.05
+    assert_same_result(sample, arrays, map_share=0.999, score_tolerance=1e-3)
+
+
+@pytest.mark.slow
+def test_cropformer_hornet_l(reference):
+    from mmentity.datasets.transforms import CropViews, PackEntityInputs, ResizeViews
+
+    info, arrays = reference.load('cropformer_hornet_l_384')
+    model = build_with_weights(reference, info, 'cropformer_hornet-l_3x.py')
+    picture = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
+    results = {
+        'img': np.ascontiguousarray(picture[..., ::-1]),
+        'img_path': 'recipe',
+        'img_id': 0,
+        'ori_shape': picture.shape[:2],
+    }
+    for transform in (CropViews(), ResizeViews(256, 1333), PackEntityInputs()):
+        results = transform(results)
+    meta = results['data_samples'].metainfo
+    assert meta['view_boxes'][1:] == arrays['crop_region'].tolist()
+    assert meta['view_shapes'] == arrays['image_sizes'].tolist()
+    data = model.data_preprocessor(
+        {'inputs': [results['inputs']], 'data_samples': [results['data_samples']]}
+    )
+    with torch.no_grad():
+        features = model.extract_feat(data['inputs'])
+        per_view, cross_view = model.panoptic_head(features, data['data_samples'])
+        sample = model.predict(data['inputs'], data['data_samples'])[0]
+    for name, step, feature in zip(('res2', 'res3', 'res4', 'res5'), (8, 4, 2, 1), features):
+        median, high = quantiles(feature[:, ::8, ::step, ::step], arrays[name])
+        assert median < 1e-4
+        assert high < 0.05
+    for output, suffix in ((per_view, '2d'), (cross_view, '3d')):
+        masks = output.mask_logits[-1][..., ::8, ::8]
+        masks = masks.squeeze(2) if suffix == '2d' else masks
+        for ours, name in (
+            (output.cls_scores[-1], f'pred_logits_{suffix}'),
+            (torch.stack(output.cls_scores[:-1]), f'aux_logits_{suffix}'),
+            (masks, f'pred_masks_{suffix}'),
+        ):
+            median, high = quantiles(ours, arrays[name])
+            assert median < 1e-4, name
+            assert high < 0.05, name
+    assert_same_result(sample, arrays, map_share=0.999, score_tolerance=1e-3)
