@@ -14,4 +14,6 @@ model = dict(
         ),
         per_view_loss_weight=0.5,
     ),
+    # every query is returned
+    test_cfg=dict(max_per_image=None),
 )

@@ -109,5 +109,6 @@ model = dict(
         ),
         sampler=dict(type='MaskPseudoSampler'),
     ),
+    # the 100 best queries, as COCO's AP counts
     test_cfg=dict(max_per_image=100, mask_score='official', masks=None),
 )

@@ -1,0 +1,31 @@
+# The demo data for CropFormer: pictures of 384 x 512, read at a short side of 128, so that the
+# crops show what the whole picture is too coarse for.
+_base_ = './entityseg_views.py'
+
+data_root = 'data/entityseg_demo/'
+train_pipeline = [
+    dict(type='mmentity.LoadEntityImage'),
+    dict(type='mmentity.LoadEntityAnnotations'),
+    dict(type='mmentity.FlipEntities', prob=0.5),
+    dict(type='mmentity.CropViews', crop_ratio=0.7, num_crops=1),
+    dict(type='mmentity.ResizeViews', short_side=[112, 120, 128], long_side=192),
+    dict(type='mmentity.PackEntityInputs'),
+]
+test_pipeline = [
+    dict(type='mmentity.LoadEntityImage'),
+    dict(type='mmentity.CropViews', crop_ratio=0.7),
+    dict(type='mmentity.ResizeViews', short_side=128, long_side=192),
+    dict(type='mmentity.LoadEntityAnnotations'),
+    dict(type='mmentity.PackEntityInputs'),
+]
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    dataset=dict(data_root=data_root, pipeline=test_pipeline),
+)
+test_dataloader = val_dataloader

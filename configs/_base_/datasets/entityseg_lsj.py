@@ -1,0 +1,20 @@
+# EntitySeg for Mask2Former: large scale jitter in training, the whole picture in testing.
+_base_ = './entityseg_views.py'
+
+train_pipeline = [
+    dict(type='mmentity.LoadEntityImage'),
+    dict(type='mmentity.LoadEntityAnnotations'),
+    dict(type='mmentity.FlipEntities', prob=0.5),
+    dict(type='mmentity.LargeScaleJitter', size=1024, scale=(0.1, 2.0)),
+    dict(type='mmentity.PackEntityInputs'),
+]
+test_pipeline = [
+    dict(type='mmentity.LoadEntityImage'),
+    dict(type='mmentity.ResizeViews', short_side=800, long_side=1333),
+    # the truth for scoring; delete where there is none
+    dict(type='mmentity.LoadEntityAnnotations'),
+    dict(type='mmentity.PackEntityInputs'),
+]
+train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

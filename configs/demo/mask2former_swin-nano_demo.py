@@ -1,0 +1,7 @@
+# Mask2Former with a nano Swin on the demo data, from scratch on a CPU: 4 pictures x 1,000
+# iterations.
+_base_ = [
+    '../_base_/models/mask2former_swin-nano.py',
+    '../_base_/datasets/demo_whole.py',
+    '../_base_/schedules/demo_onecycle.py',
+]

@@ -1,0 +1,112 @@
+"""What all datasets of entities share."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.dataset import BaseDataset, force_full_init
+from mmengine.fileio import exists, load
+
+from mmentity.datasets.errors import SampleError
+
+
+class EntityDataset(BaseDataset):
+    """Pictures whose annotations are read as entities of one class.
+
+    A bad sample (:class:`SampleError`) stops a test; in training another one
+    takes its place and carries ``skipped_samples`` in its metainfo, a list of
+    sentences that :class:`mmentity.engine.SkippedSamplesHook` counts and
+    reports.
+
+    Args:
+        ann_file: Annotation file, or several, relative to ``data_root``.
+        filter_cfg: ``filter_empty_gt`` (bool) leaves out pictures without an
+            entity, ``min_size`` (int, px) those with a shorter side; in
+            training only.
+        **kwargs: As in :class:`mmengine.dataset.BaseDataset`.
+    """
+
+    METAINFO = {'classes': ('entity',), 'palette': [(220, 20, 60)]}
+
+    @force_full_init
+    def __getitem__(self, idx: int) -> dict:
+        """Return one sample; in training another one in place of a bad one."""
+        if self.test_mode:
+            return self.prepare_data(idx)
+        skipped = []
+        for _ in range(self.max_refetch + 1):
+            try:
+                data = self.prepare_data(idx)
+            except SampleError as error:
+                skipped.append(str(error))
+                idx = self._rand_another()
+                continue
+            if skipped:
+                data['data_samples'].set_metainfo({'skipped_samples': skipped})
+            return data
+        raise SampleError(f'{len(skipped)} samples in a row are unusable, the last: {skipped[-1]}')
+
+    def filter_data(self) -> list:
+        """Leave out what ``filter_cfg`` says."""
+        filter_cfg = self.filter_cfg or {}
+        if self.test_mode or not filter_cfg:
+            return self.data_list
+        filter_empty = filter_cfg.get('filter_empty_gt', False)
+        min_size = filter_cfg.get('min_size', 0)
+        return [
+            info
+            for info in self.data_list
+            if min(info['height'], info['width']) >= min_size
+            and not (filter_empty and not info['instances'])
+        ]
+
+    def get_cat_ids(self, idx: int) -> list:
+        """Labels of the entities of one picture."""
+        return [instance['bbox_label'] for instance in self.get_data_info(idx)['instances']]
+
+    def _join_prefix(self) -> None:
+        """Join annotation files, of which there may be several, with the root."""
+        ann_file = self.ann_file
+        self.ann_file = ''
+        super()._join_prefix()
+        files = [ann_file] if isinstance(ann_file, str) else list(ann_file)
+        self.ann_files = [str(Path(self.data_root or '') / file) for file in files]
+        self.ann_file = self.ann_files[0]
+
+
+def load_annotations(path: str, needed: Sequence[str]) -> dict:
+    """Load one COCO json.
+
+    Args:
+        path: The file.
+        needed: Keys that it must have.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no json, or lacks a key.
+    """
+    if not exists(path):
+        raise FileNotFoundError(
+            f'annotation file {path} does not exist; check data_root and ann_file'
+        )
+    try:
+        content = load(path, file_format='json')
+    except ValueError as error:
+        raise ValueError(f'annotation file {path} is no whole json ({error})') from error
+    missing = [key for key in needed if key not in content]
+    if missing:
+        raise ValueError(f'annotation file {path} has no {missing[0]!r}; is it of another task?')
+    return content
+
+
+def make_image_ids_unique(data_list: list) -> None:
+    """Number pictures anew, in place, where several files use the same ids.
+
+    The id of the annotation file stays as ``ann_img_id``.
+    """
+    ids = [info['img_id'] for info in data_list]
+    repeats = len(np.unique(ids)) < len(ids)
+    for number, info in enumerate(data_list, start=1):
+        info['ann_img_id'] = info['img_id']
+        if repeats:
+            info['img_id'] = number

@@ -1,0 +1,86 @@
+"""From the results of a pipeline to what a model takes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+from torch import Tensor
+
+from mmentity.registry import TRANSFORMS
+from mmentity.structures import EntityMap
+
+
+@TRANSFORMS.register_module()
+class PackEntityInputs(BaseTransform):
+    """Pack the views of a picture and its truth.
+
+    Where the views have entity maps, the sample carries the targets of training
+    (``gt_view_maps`` and ``gt_instances.labels``, crowds left out). Where only
+    the picture has one (:class:`LoadEntityAnnotations` after
+    :class:`ResizeViews`), it carries the truth for scoring: ``gt_entity_map``
+    (``ids`` int32 ``(L, H0, W0)``) and ``gt_instances`` with ``labels``,
+    ``areas`` px and ``iscrowd``.
+
+    Args:
+        meta_keys: Results that go into the metainfo of the sample.
+    """
+
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = (
+            'img_id',
+            'img_path',
+            'ori_shape',
+            'view_boxes',
+            'view_shapes',
+            'flip',
+            'flip_direction',
+        ),
+    ) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack one sample.
+
+        Returns:
+            ``inputs``: list of V uint8 tensors ``(3, h, w)``; ``data_samples``.
+        """
+        sample = DetDataSample()
+        meta = {key: results[key] for key in self.meta_keys if key in results}
+        for key in ('view_boxes', 'view_shapes'):
+            meta[key] = np.asarray(meta[key]).tolist()
+        # mmdet's visualisation hook and others look for the size of the input
+        meta['img_shape'] = tuple(meta['view_shapes'][0])
+        sample.set_metainfo(meta)
+        if 'view_maps' in results:
+            self._pack_targets(sample, results)
+        elif 'gt_entity_map' in results:
+            self._pack_truth(sample, results)
+        inputs = [_to_tensor(img) for img in results['view_imgs']]
+        return {'inputs': inputs, 'data_samples': sample}
+
+    @staticmethod
+    def _pack_targets(sample: DetDataSample, results: dict) -> None:
+        keep = ~results['gt_iscrowd']
+        sample.gt_instances = InstanceData(labels=torch.from_numpy(results['gt_labels'][keep]))
+        sample.gt_view_maps = [_ids_of(entities.select(keep)) for entities in results['view_maps']]
+
+    @staticmethod
+    def _pack_truth(sample: DetDataSample, results: dict) -> None:
+        sample.gt_entity_map = PixelData(ids=_ids_of(results['gt_entity_map']))
+        sample.gt_instances = InstanceData(
+            labels=torch.from_numpy(results['gt_labels']),
+            areas=torch.from_numpy(results['gt_areas']),
+            iscrowd=torch.from_numpy(results['gt_iscrowd']),
+        )
+
+
+def _to_tensor(img: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))
+
+
+def _ids_of(entities: EntityMap) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(entities.ids))

@@ -1,0 +1,146 @@
+"""The views of a picture: flip, crop, resize."""
+
+from collections.abc import Sequence
+from typing import Optional, Union
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmentity.datasets.transforms.geometry import corner_boxes, resize_image, shortest_edge_size
+from mmentity.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class FlipEntities(BaseTransform):
+    """Mirror a picture and its entity map left and right, at random.
+
+    Comes before :class:`CropViews`, so that the boxes of crops are in the
+    mirrored picture.
+
+    Args:
+        prob: Probability of mirroring, 0..1.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Mirror one sample, or not."""
+        results['flip'] = bool(np.random.random() < self.prob)
+        results['flip_direction'] = 'horizontal' if results['flip'] else None
+        if results['flip']:
+            results['img'] = results['img'][:, ::-1]
+            if 'gt_entity_map' in results:
+                results['gt_entity_map'] = results['gt_entity_map'].flip()
+        return results
+
+
+@TRANSFORMS.register_module()
+class CropViews(BaseTransform):
+    """Cut the views of a picture: the whole of it and crops at its corners.
+
+    Adds ``view_boxes`` int64 ``(V, 4)`` xyxy px, the whole picture first; the
+    crops themselves are made by :class:`ResizeViews`.
+
+    Args:
+        crop_ratio: Side of a crop over the side of the picture, 0..1. At 0.7
+            the crops of stride 0.6 are the four corners.
+        num_crops: Crops to draw at random, 1..4, each at most once. Defaults to
+            all four in order, as testing needs them.
+
+    Raises:
+        ValueError: If ``crop_ratio`` or ``num_crops`` is out of range.
+    """
+
+    def __init__(self, crop_ratio: float = 0.7, num_crops: Optional[int] = None) -> None:
+        if not 0 < crop_ratio <= 1:
+            raise ValueError(f'crop_ratio is {crop_ratio}; it must be above 0 and at most 1')
+        if num_crops is not None and not 1 <= num_crops <= 4:
+            raise ValueError(f'num_crops is {num_crops}; a picture has 1 to 4 corner crops')
+        self.crop_ratio = crop_ratio
+        self.num_crops = num_crops
+
+    def transform(self, results: dict) -> dict:
+        """Choose the views of one sample."""
+        height, width = results['img'].shape[:2]
+        crops = corner_boxes(height, width, self.crop_ratio)
+        if self.num_crops is not None:
+            crops = crops[np.random.permutation(4)[: self.num_crops]]
+        whole = np.array([[0, 0, width, height]])
+        results['view_boxes'] = np.concatenate([whole, crops])
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizeViews(BaseTransform):
+    """Resize every view to a short side, as the official mapper does.
+
+    One short side is drawn for all views of a picture. Without
+    :class:`CropViews` before it the whole picture is the only view. Adds
+    ``view_imgs``, ``view_shapes`` and, if there is an entity map, ``view_maps``.
+
+    Args:
+        short_side: Short side in px, or several to draw from.
+        long_side: Largest long side in px.
+    """
+
+    def __init__(self, short_side: Union[int, Sequence[int]] = 800, long_side: int = 1333) -> None:
+        self.short_sides = [short_side] if isinstance(short_side, int) else list(short_side)
+        self.long_side = long_side
+
+    def transform(self, results: dict) -> dict:
+        """Make the views of one sample."""
+        img, entities = results['img'], results.get('gt_entity_map')
+        if 'view_boxes' not in results:
+            results['view_boxes'] = np.array([[0, 0, img.shape[1], img.shape[0]]])
+        short_side = self.short_sides[np.random.randint(len(self.short_sides))]
+        imgs, maps, shapes = [], [], []
+        for x0, y0, x1, y1 in results['view_boxes'].tolist():
+            size = shortest_edge_size(y1 - y0, x1 - x0, short_side, self.long_side)
+            imgs.append(resize_image(img[y0:y1, x0:x1], *size))
+            shapes.append(size)
+            if entities is not None:
+                maps.append(entities.crop((x0, y0, x1, y1)).resize(*size))
+        results['view_imgs'], results['view_shapes'] = imgs, shapes
+        if entities is not None:
+            results['view_maps'] = maps
+        return results
+
+
+@TRANSFORMS.register_module()
+class LargeScaleJitter(BaseTransform):
+    """Resize by a random factor and cut a square of fixed size (LSJ).
+
+    Pictures that are smaller than the square are padded with grey 128 at the
+    right and bottom; the result is the only view.
+
+    Args:
+        size: Side of the square in px.
+        scale: Smallest and largest factor, relative to the picture that fits
+            the square.
+        pad_value: Grey value of the padding, 0..255.
+    """
+
+    def __init__(
+        self, size: int = 1024, scale: Sequence[float] = (0.1, 2.0), pad_value: int = 128
+    ) -> None:
+        self.size = size
+        self.scale = tuple(scale)
+        self.pad_value = pad_value
+
+    def transform(self, results: dict) -> dict:
+        """Jitter one sample."""
+        img, size = results['img'], self.size
+        factor = np.random.uniform(*self.scale) * size / max(img.shape[:2])
+        height, width = (max(1, round(side * factor)) for side in img.shape[:2])
+        top, left = (int(np.random.randint(max(side - size, 0) + 1)) for side in (height, width))
+        cut = (slice(top, top + size), slice(left, left + size))
+        square = np.full((size, size, 3), self.pad_value, dtype=np.uint8)
+        patch = resize_image(img, height, width)[cut]
+        square[: patch.shape[0], : patch.shape[1]] = patch
+        results['view_imgs'], results['view_shapes'] = [square], [(size, size)]
+        results['view_boxes'] = np.array([[0, 0, img.shape[1], img.shape[0]]])
+        if 'gt_entity_map' in results:
+            box = (left, top, min(left + size, width), min(top + size, height))
+            results['view_maps'] = [results['gt_entity_map'].resize(height, width).crop(box)]
+        return results

@@ -1,0 +1,94 @@
+"""What the command lines of training and testing share."""
+
+import argparse
+import json
+import math
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+from mmengine.utils import get_git_hash
+from mmengine.utils.dl_utils import collect_env
+
+from mmentity import __version__
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that mmdet's tools have for every run."""
+    parser.add_argument('--work-dir', help='where logs, checkpoints and results go')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value pairs',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes of a distributed run are started',
+    )
+    # torch.distributed.launch gives the rank by argument or by environment
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    return parser
+
+
+def prepare_config(args: argparse.Namespace) -> Config:
+    """Load the config of a run and merge the command line into it.
+
+    Args:
+        args: Parsed command line with ``config`` and the common arguments.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(
+            f'config {args.config} does not exist; `mim download mmentity` lists none, '
+            'look into the configs folder'
+        )
+    if 'LOCAL_RANK' not in os.environ:
+        os.environ['LOCAL_RANK'] = str(args.local_rank)
+    config = Config.fromfile(args.config)
+    config.launcher = args.launcher
+    if args.cfg_options is not None:
+        config.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        config.work_dir = args.work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    return config
+
+
+def write_figures(runner: Runner, figures: dict, checkpoint: str) -> None:
+    """Write the figures of a test as ``figures.json``, with what made them.
+
+    Args:
+        runner: Runner of the test.
+        figures: Figures by name; NaN becomes null.
+        checkpoint: Tested checkpoint.
+    """
+    if not is_main_process():
+        return
+    environment = collect_env()
+    record = {
+        'figures': {name: None if math.isnan(value) else value for name, value in figures.items()},
+        'config': runner.cfg.filename,
+        'checkpoint': str(checkpoint),
+        'commit': get_git_hash(fallback='unknown'),
+        'versions': {
+            'mmentity': __version__,
+            **{
+                name: str(environment[name])
+                for name in ('Python', 'PyTorch', 'TorchVision', 'OpenCV', 'MMEngine')
+                if name in environment
+            },
+        },
+    }
+    path = Path(runner.work_dir) / 'figures.json'
+    partial = path.with_name(f'{path.name}.partial-{os.getpid()}')
+    partial.write_text(json.dumps(record, indent=2))
+    partial.replace(path)
+    runner.logger.info(f'The figures and what made them are in {path}')

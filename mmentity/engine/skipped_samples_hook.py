@@ -1,0 +1,60 @@
+"""Report of the samples that training had to skip."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Optional
+
+from mmengine.dist import collect_results, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmentity.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SkippedSamplesHook(Hook):
+    """Name bad training samples as they appear and count them at the end.
+
+    A dataset hands over the sentences of :class:`SampleError` with the sample
+    that took the place of the bad one. The end of training lists each sentence
+    with its count in the log and in ``skipped_samples.json`` of the work
+    directory.
+    """
+
+    def __init__(self) -> None:
+        self.counts = Counter()
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Optional[dict] = None,
+        outputs: Optional[dict] = None,
+    ) -> None:
+        """Collect what the samples of this batch replaced."""
+        for sample in data_batch['data_samples']:
+            for sentence in sample.metainfo.get('skipped_samples', ()):
+                if sentence not in self.counts:
+                    runner.logger.warning(f'A training sample is skipped: {sentence}')
+                self.counts[sentence] += 1
+
+    def after_train(self, runner: Runner) -> None:
+        """Report all skipped samples of all processes."""
+        gathered = collect_results([dict(self.counts)], size=runner.world_size, device='cpu')
+        if not is_main_process():
+            return
+        counts = sum((Counter(part) for part in gathered), Counter())
+        if not counts:
+            runner.logger.info('No training sample was skipped.')
+            return
+        path = Path(runner.work_dir) / 'skipped_samples.json'
+        partial = path.with_name(f'{path.name}.partial-{os.getpid()}')
+        partial.write_text(json.dumps(counts, indent=2))
+        partial.replace(path)
+        lines = [f'{count} x {sentence}' for sentence, count in counts.most_common()]
+        runner.logger.warning(
+            f'{len(counts)} training samples were skipped {sum(counts.values())} times '
+            f'(see {path}):\n' + '\n'.join(lines)
+        )

@@ -1,0 +1,211 @@
+"""AP of entities, with and without overlap."""
+
+import contextlib
+import io
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from pycocotools import mask as mask_utils
+from terminaltables import AsciiTable
+
+from mmentity.evaluation.coco_tables import (
+    FIGURES,
+    RECALLS,
+    OverlapTable,
+    overlap_table,
+    summarize_tables,
+)
+from mmentity.registry import METRICS
+from mmentity.structures import EntityMap
+
+
+@METRICS.register_module()
+class EntityMetric(BaseMetric):
+    """Class-agnostic COCO mask AP of entities (CropFormer, section 5).
+
+    AP^e scores the predicted entity map: predictions do not overlap, and all
+    overlaps of a picture come from one joint histogram with the true map. AP
+    scores ``pred_instances.masks``, which may overlap. Every category counts as
+    one; 1, 10 and 100 predictions of a picture count; areas of truths come
+    from the annotations, those of predictions from their pixels; crowds are
+    ignored as COCO does. Matching and accumulation are pycocotools'.
+
+    The truth is what :class:`LoadEntityAnnotations` loads after
+    :class:`ResizeViews` in the test pipeline.
+
+    Args:
+        overlap: Whether to score ``pred_instances.masks`` as AP too; set
+            ``test_cfg.masks`` of the model then.
+        format_only: Write results without scoring; no truth is needed then.
+        outfile_prefix: Write ``{outfile_prefix}.entity.json``, a COCO result
+            file with RLE masks, and ``{outfile_prefix}.overlap.json`` if
+            ``overlap``.
+        collect_device: As in mmengine.
+        prefix: First part of the names of the figures.
+
+    Raises:
+        ValueError: If ``format_only`` is set without ``outfile_prefix``, or a
+            sample has no truth or no prediction.
+    """
+
+    default_prefix = 'entity'
+
+    def __init__(
+        self,
+        overlap: bool = False,
+        format_only: bool = False,
+        outfile_prefix: Optional[str] = None,
+        collect_device: str = 'cpu',
+        prefix: Optional[str] = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        if format_only and outfile_prefix is None:
+            raise ValueError('format_only writes result files; say where with outfile_prefix')
+        self.overlap = overlap
+        self.format_only = format_only
+        self.outfile_prefix = outfile_prefix
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Reduce one batch to small tables.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Samples as dicts, with prediction and truth.
+        """
+        for sample in data_samples:
+            if 'pred_entity_map' not in sample:
+                raise ValueError(
+                    f'image {sample["img_id"]} has no pred_entity_map; '
+                    'EntityMetric scores models with an EntityFusionHead'
+                )
+            instances = sample['pred_instances']
+            scores = _numpy(instances['scores']).astype(np.float64)
+            predicted = EntityMap(_numpy(sample['pred_entity_map']['ids']), len(scores))
+            result = {'img_id': sample['img_id']}
+            overlapped = _as_rles(instances, sample['img_id']) if self.overlap else None
+            if not self.format_only:
+                truth = _Truth(sample)
+                result['entity'] = truth.table_of_map(predicted, scores)
+                if self.overlap:
+                    result['overlap'] = truth.table_of_rles(overlapped, scores)
+            if self.outfile_prefix is not None:
+                result['entity_json'] = _coco_results(sample['img_id'], predicted.rles(), scores)
+                if self.overlap:
+                    result['overlap_json'] = _coco_results(sample['img_id'], overlapped, scores)
+            self.results.append(result)
+
+    def compute_metrics(self, results: list) -> dict:
+        """Write the result files and compute the figures.
+
+        Returns:
+            ``APe``, ``APe_50``, ``APe_75``, ``APe_s``, ``APe_m``, ``APe_l`` and
+            ``ARe_1``, ``ARe_10``, ``ARe_100``, ``ARe_s``, ``ARe_m``, ``ARe_l``, in
+            percent; ``AP...`` and ``AR...`` likewise where ``overlap``. NaN where
+            no truth is of that size.
+        """
+        logger = MMLogger.get_current_instance()
+        results = sorted(results, key=lambda result: result['img_id'])
+        kinds = [('entity', 'e')] + ([('overlap', '')] if self.overlap else [])
+        for kind, _ in kinds:
+            if self.outfile_prefix is not None:
+                path = Path(f'{self.outfile_prefix}.{kind}.json')
+                _write_json(path, [row for result in results for row in result[f'{kind}_json']])
+                logger.info(f'{kind} results are in {path}')
+        metrics = OrderedDict()
+        if self.format_only:
+            return metrics
+        for kind, letter in kinds:
+            with contextlib.redirect_stdout(io.StringIO()):
+                stats = 100 * summarize_tables([result[kind] for result in results])
+            for suffix, index in FIGURES:
+                metrics[f'AP{letter}{suffix}'] = float(stats[index])
+            for suffix, index in RECALLS:
+                metrics[f'AR{letter}{suffix}'] = float(stats[index])
+        logger.info('\n' + figures_table(metrics))
+        return metrics
+
+
+class _Truth:
+    """The annotated entities of one sample."""
+
+    def __init__(self, sample: dict) -> None:
+        if 'gt_entity_map' not in sample:
+            raise ValueError(
+                f'image {sample["img_id"]} has no truth to score against; put '
+                'LoadEntityAnnotations after ResizeViews into the test pipeline, '
+                'or set format_only'
+            )
+        instances = sample['gt_instances']
+        self.areas = _numpy(instances['areas'])
+        self.iscrowd = _numpy(instances['iscrowd'])
+        self.entities = EntityMap(_numpy(sample['gt_entity_map']['ids']), len(self.areas))
+
+    def table_of_map(self, predicted: EntityMap, scores: np.ndarray) -> OverlapTable:
+        """Overlaps with disjoint predictions, from one joint histogram."""
+        return overlap_table(
+            scores,
+            predicted.areas,
+            predicted.intersections(self.entities),
+            self.entities.areas,
+            self.areas,
+            self.iscrowd,
+        )
+
+    def table_of_rles(self, rles: list, scores: np.ndarray) -> OverlapTable:
+        """Overlaps with any predictions, mask by mask."""
+        areas = mask_utils.area(rles).astype(np.int64) if rles else np.zeros(0, np.int64)
+        best = np.argsort(-scores, kind='mergesort')[:100]
+        gt_rles = self.entities.rles()
+        ious = np.zeros((len(best), len(gt_rles)))
+        if rles and gt_rles:
+            crowd = self.iscrowd.astype(np.uint8).tolist()
+            ious = mask_utils.iou([rles[i] for i in best], gt_rles, crowd)
+        return OverlapTable(scores[best], areas[best], self.areas, self.iscrowd, ious)
+
+
+def figures_table(metrics: dict) -> str:
+    """Render figures by name as a table of two columns, in percent."""
+    rows = [[name, f'{value:.2f}'] for name, value in metrics.items()]
+    return AsciiTable([['figure', '%'], *rows]).table
+
+
+def _as_rles(instances: dict, img_id: int) -> list:
+    if 'masks' not in instances:
+        raise ValueError(
+            f'image {img_id} has no pred_instances.masks to score as AP; '
+            "set test_cfg.masks to 'rle', or overlap=False"
+        )
+    masks = instances['masks']
+    if len(masks) and isinstance(masks[0], dict):
+        return list(masks)
+    return [mask_utils.encode(np.asfortranarray(_numpy(m), dtype=np.uint8)) for m in masks]
+
+
+def _coco_results(img_id: int, rles: list, scores: np.ndarray) -> list:
+    return [
+        {
+            'image_id': img_id,
+            'category_id': 1,
+            'score': float(score),
+            'segmentation': {'size': list(rle['size']), 'counts': rle['counts'].decode()},
+        }
+        for rle, score in zip(rles, scores)
+    ]
+
+
+def _write_json(path: Path, rows: list) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.partial-{os.getpid()}')
+    partial.write_text(json.dumps(rows))
+    partial.replace(path)
+
+
+def _numpy(value: object) -> np.ndarray:
+    return value.cpu().numpy() if hasattr(value, 'cpu') else np.asarray(value)

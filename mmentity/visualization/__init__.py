@@ -1,0 +1,5 @@
+"""Pictures and plots."""
+
+from mmentity.visualization.entity_visualizer import EntityVisualizer
+
+__all__ = ['EntityVisualizer']

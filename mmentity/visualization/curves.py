@@ -1,0 +1,59 @@
+"""Curves of a training run, from the scalars that mmengine logs."""
+
+import json
+from pathlib import Path
+from typing import Optional
+
+
+def read_scalars(work_dir: Path) -> list:
+    """Read the logged scalars of all runs in a work directory, oldest first.
+
+    Returns:
+        One dict for each logged step, with ``step`` and the scalars.
+    """
+    rows = []
+    for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        rows += [json.loads(line) for line in path.read_text().splitlines() if line]
+    return rows
+
+
+def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
+    """Draw loss and one validation figure against the iteration.
+
+    Where a run was resumed, the newest value of an iteration counts.
+
+    Args:
+        work_dir: Work directory of a training.
+        metric: Name of the figure, such as ``entity/APe``.
+
+    Returns:
+        Path of the PNG, or None where nothing was logged.
+    """
+    rows = read_scalars(work_dir)
+    losses = {row['step']: row['loss'] for row in rows if 'loss' in row}
+    figures = {row['step']: row[metric] for row in rows if metric in row}
+    if not losses:
+        return None
+    # pyplot would start an interactive backend; a figure of its own needs no screen
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout='constrained')
+    FigureCanvasAgg(figure)
+    left = figure.add_subplot()
+    left.plot(*zip(*sorted(losses.items())), color='tab:blue', linewidth=1)
+    left.set_xlabel('iteration')
+    left.set_ylabel('loss', color='tab:blue')
+    left.set_ylim(bottom=0)
+    left.grid(alpha=0.3)
+    if figures:
+        right = left.twinx()
+        right.plot(*zip(*sorted(figures.items())), color='tab:orange', marker='o')
+        right.set_ylabel(f'{metric} (%)', color='tab:orange')
+        right.set_ylim(0, 100)
+    left.set_title(Path(work_dir).name)
+    path = Path(work_dir) / 'curves.png'
+    partial = path.with_name('curves.partial.png')
+    figure.savefig(partial, dpi=120)
+    partial.replace(path)
+    return path

@@ -1,0 +1,111 @@
+"""Pictures of entity maps, as plain functions on arrays."""
+
+from collections.abc import Sequence
+from typing import Optional
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mmentity.structures import EntityMap
+
+
+def entity_colours(num_entities: int) -> np.ndarray:
+    """Colours in which entities that follow each other differ.
+
+    The k-th colour does not depend on how many there are: hues step by the
+    golden ratio, and saturation and value alternate.
+
+    Returns:
+        uint8 RGB ``(K + 1, 3)``; row 0, for no entity, is black.
+    """
+    number = np.arange(1, num_entities + 1)
+    hue = (number * 0.61803398875) % 1.0
+    saturation = np.choose(number % 3, [0.55, 0.85, 0.7])
+    value = np.choose(number % 2, [1.0, 0.8])
+    sector = (np.array([5, 3, 1]) + 6 * hue[:, None]) % 6
+    rgb = value[:, None] * (1 - saturation[:, None] * np.clip(np.minimum(sector, 4 - sector), 0, 1))
+    return np.concatenate([np.zeros((1, 3)), 255 * rgb]).astype(np.uint8)
+
+
+def draw_entities(
+    img: np.ndarray,
+    entities: EntityMap,
+    alpha: float = 0.55,
+    contours: bool = True,
+    texts: Optional[Sequence[str]] = None,
+) -> np.ndarray:
+    """Draw entities over a picture.
+
+    Args:
+        img: uint8 RGB ``(H, W, 3)``.
+        entities: Entities of the same size.
+        alpha: Share of the colour, 0..1.
+        contours: Whether to draw white outlines.
+        texts: A text for each entity, such as its id or score.
+
+    Returns:
+        uint8 RGB ``(H, W, 3)``.
+    """
+    colours = entity_colours(entities.num_entities)
+    drawn = img.astype(np.float32)
+    for layer in entities.ids:
+        inside = layer > 0
+        drawn[inside] = (1 - alpha) * drawn[inside] + alpha * colours[layer[inside]]
+    drawn = drawn.astype(np.uint8)
+    if contours:
+        thickness = max(1, round(min(img.shape[:2]) / 400))
+        drawn[_outlines(entities, thickness)] = 255
+    if texts is not None:
+        drawn = _write_texts(drawn, entities, texts)
+    return drawn
+
+
+def side_by_side(panels: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
+    """Put pictures of one size next to each other under their titles."""
+    height, width = panels[0].shape[:2]
+    bar = max(16, height // 20)
+    sheet = Image.new('RGB', (width * len(panels), height + bar), 'white')
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=int(bar * 0.7))
+    for column, (panel, title) in enumerate(zip(panels, titles)):
+        sheet.paste(Image.fromarray(panel), (column * width, bar))
+        draw.text((column * width + bar // 4, bar // 8), title, fill='black', font=font)
+    return np.asarray(sheet)
+
+
+def _outlines(entities: EntityMap, thickness: int) -> np.ndarray:
+    """Pixels of entities next to another value, bool ``(H, W)``."""
+    edge = np.zeros(entities.ids.shape[1:], dtype=bool)
+    for layer in entities.ids:
+        own = np.zeros_like(edge)
+        own[:, 1:] |= layer[:, 1:] != layer[:, :-1]
+        own[1:] |= layer[1:] != layer[:-1]
+        edge |= own
+    if thickness > 1:
+        kernel = np.ones((thickness, thickness), dtype=np.uint8)
+        edge = cv2.dilate(edge.astype(np.uint8), kernel).astype(bool)
+    return edge
+
+
+def _write_texts(img: np.ndarray, entities: EntityMap, texts: Sequence[str]) -> np.ndarray:
+    """Write each text where its entity is widest."""
+    picture = Image.fromarray(img)
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size=max(9, min(img.shape[:2]) // 32))
+    for k, (x0, y0, x1, y1) in enumerate(entities.boxes_xyxy_px.tolist()):
+        if x0 == x1:
+            continue
+        own = (entities.ids[:, y0:y1, x0:x1] == k + 1).any(axis=0)
+        depth = cv2.distanceTransform(np.pad(own, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
+        row, column = np.unravel_index(depth.argmax(), depth.shape)
+        draw.text(
+            (x0 + column - 1, y0 + row - 1),
+            texts[k],
+            fill='white',
+            anchor='mm',
+            font=font,
+            stroke_width=1,
+            stroke_fill='black',
+        )
+    return np.asarray(picture)

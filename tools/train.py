@@ -1,0 +1,45 @@
+"""Train a model of a config."""
+
+import argparse
+
+from mmengine.runner import Runner
+
+from mmentity.engine.launching import add_common_arguments, prepare_config
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the total batch size',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='resume from a checkpoint, or from the latest of the work directory',
+    )
+    return add_common_arguments(parser).parse_args()
+
+
+def main() -> None:
+    """Train."""
+    args = parse_args()
+    config = prepare_config(args)
+    if args.amp:
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.loss_scale = 'dynamic'
+    if args.auto_scale_lr:
+        config.auto_scale_lr.enable = True
+    if args.resume:
+        config.resume = True
+        config.load_from = None if args.resume == 'auto' else args.resume
+    Runner.from_cfg(config).train()
+
+
+if __name__ == '__main__':
+    main()
