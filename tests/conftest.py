@@ -48,3 +48,12 @@ def reference():
         if folder and (Path(folder) / 'recipe.py').is_file():
             return Reference(Path(folder))
     pytest.skip(NO_REFERENCE)
+
+
+@pytest.fixture(scope='session')
+def demo_root(tmp_path_factory):
+    """A small copy of the demo data: 6 + 3 pictures of 96 x 128."""
+    from mmentity.datasets.synthetic import DemoOptions, make_demo_data
+
+    root = tmp_path_factory.mktemp('demo') / 'entityseg_demo'
+    return make_demo_data(root, DemoOptions(6, 3, 96, 128, (4, 6)))

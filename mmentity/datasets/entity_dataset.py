@@ -47,18 +47,26 @@ class EntityDataset(BaseDataset):
         raise SampleError(f'{len(skipped)} samples in a row are unusable, the last: {skipped[-1]}')
 
     def filter_data(self) -> list:
-        """Leave out what ``filter_cfg`` says."""
-        filter_cfg = self.filter_cfg or {}
-        if self.test_mode or not filter_cfg:
-            return self.data_list
+        """Leave out what ``filter_cfg`` says.
+
+        Raises:
+            ValueError: If no picture is left.
+        """
+        filter_cfg = {} if self.test_mode else self.filter_cfg or {}
         filter_empty = filter_cfg.get('filter_empty_gt', False)
         min_size = filter_cfg.get('min_size', 0)
-        return [
+        kept = [
             info
             for info in self.data_list
             if min(info['height'], info['width']) >= min_size
             and not (filter_empty and not info['instances'])
         ]
+        if not kept:
+            raise ValueError(
+                f'of the {len(self.data_list)} pictures of {self.ann_files} none is left; '
+                f'check the files and filter_cfg={filter_cfg}'
+            )
+        return kept
 
     def get_cat_ids(self, idx: int) -> list:
         """Labels of the entities of one picture."""

@@ -1,0 +1,142 @@
+"""Losses, matches and gradients of the official implementation."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+
+from mmentity.datasets.transforms import CropViews, FlipEntities, PackEntityInputs, ResizeViews
+from mmentity.structures import EntityMap
+from tests.models.parity import build_with_weights, tiny_options
+
+NAMES = {'loss_cls': 'loss_ce', 'loss_mask': 'loss_mask', 'loss_dice': 'loss_dice'}
+
+
+def training_sample(reference, image, draw, monkeypatch):
+    """Run the pipeline of training with the official draws on one recipe picture."""
+    picture = reference.recipe.image(image['h'], image['w'], image['seed'])
+    labels = reference.recipe.entities(image['h'], image['w'], image['n'], image['seed'])
+    assert reference.recipe.digest(labels) == image['entities_crc32']
+    count = len(draw['entity_ids'])
+    results = {
+        'img': np.ascontiguousarray(picture[..., ::-1]),
+        'img_path': 'recipe',
+        'img_id': image['seed'],
+        'ori_shape': picture.shape[:2],
+        'gt_entity_map': EntityMap.from_segment_ids(labels, draw['entity_ids']),
+        'gt_labels': np.zeros(count, np.int64),
+        'gt_iscrowd': np.zeros(count, bool),
+    }
+    crop = draw['crop_index'][0]
+    monkeypatch.setattr(np.random, 'permutation', lambda n: np.array([crop, *range(n)]))
+    for step in (
+        FlipEntities(prob=float(draw['flip'])),
+        CropViews(num_crops=1),
+        ResizeViews(draw['short_side'], 160),
+        PackEntityInputs(),
+    ):
+        results = step.transform(results)
+    return results
+
+
+@pytest.fixture(scope='module')
+def losses(reference):
+    info, arrays = reference.load('train_losses_tinycfg')
+    model = build_with_weights(
+        reference, info, '_base_/models/cropformer_swin-t.py', tiny_options(drop_path_rate=0.0)
+    )
+    model.train()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        packed = [
+            training_sample(reference, image, draw, monkeypatch)
+            for image, draw in zip(info['images'], info['draws'])
+        ]
+    inputs = [sample['inputs'] for sample in packed]
+    data = model.data_preprocessor(
+        {'inputs': inputs, 'data_samples': [sample['data_samples'] for sample in packed]},
+        training=True,
+    )
+    points = torch.from_numpy(arrays['points'])
+    head = model.panoptic_head
+    head._match_points = lambda device: points[None]
+    head._loss_points = lambda logits: points.expand(len(logits), -1, -1)
+    matches = []
+    match = head._match
+
+    def recording_match(*args):
+        pair = match(*args)
+        matches.append([v.tolist() for v in pair])
+        return pair
+
+    head._match = recording_match
+    values = model.loss(data['inputs'], data['data_samples'])
+    return info, arrays, model, data, inputs, values, matches
+
+
+def test_targets(losses):
+    _, arrays, _, data, inputs, _, _ = losses
+    assert list(data['data_samples'][0].batch_input_shape) == arrays['padded_size'].tolist()
+    for b, sample in enumerate(data['data_samples']):
+        gt: InstanceData = sample.gt_instances
+        assert np.array_equal(gt.masks.numpy(), arrays[f'target3d_masks_image{b}'].astype(bool))
+        assert np.array_equal(gt.in_view.numpy(), arrays[f'target3d_ids_image{b}'] >= 0)
+        for v, name in enumerate(('full', 'crop')):
+            official = arrays[f'image{b}_{name}'].reshape(3, *inputs[b][v].shape[1:])
+            assert np.array_equal(inputs[b][v].flip(0).numpy(), official)
+            seen = gt.masks[gt.in_view[:, v]][:, v]
+            assert np.array_equal(seen.numpy(), arrays[f'target2d_masks_view{2 * b + v}'])
+
+
+def test_every_loss(losses):
+    info, _, _, _, _, values, _ = losses
+    assert len(values) == 24
+    for name, value in values.items():
+        space, *layer, kind = name.split('.')
+        index = f'_{layer[0][1:]}' if layer else ''
+        official = f'{NAMES[kind]}{index}_{"2d" if space == "per_view" else "3d"}'
+        assert value.item() == pytest.approx(info['losses_weighted'][official], rel=1e-5), name
+    assert sum(values.values()).item() == pytest.approx(info['total_loss'], rel=1e-5)
+
+
+def test_every_match(losses):
+    info, _, _, _, _, _, matches = losses
+    layers = ('aux0', 'aux1', 'aux2', 'last')
+    ours = iter(matches)
+    for space, items in (('2d', 4), ('3d', 2)):
+        official = {entry['layer']: entry['per_item'] for entry in info['matches'][space]}
+        for layer in layers:
+            for item in range(items):
+                query, target = next(ours)
+                expected = official[layer][item]
+                assert [query, target] == [expected['query'], expected['target']]
+
+
+def test_gradient_norms(losses):
+    info, _, model, _, _, values, _ = losses
+    model.zero_grad()
+    sum(values.values()).backward(retain_graph=True)
+    square = sum(p.grad.double().square().sum() for p in model.parameters() if p.grad is not None)
+    assert square.sqrt().item() == pytest.approx(info['grad_norm_all'], rel=1e-3)
+    head = model.panoptic_head
+    for module, official in (
+        (model.backbone, 'backbone'),
+        (head.pixel_decoder, 'sem_seg_head.pixel_decoder'),
+        (head.association, 'sem_seg_head.predictor.make_3d'),
+    ):
+        square = sum(p.grad.double().square().sum() for p in module.parameters())
+        assert square.sqrt().item() == pytest.approx(info['grad_norm'][official], rel=1e-3)
+
+
+def test_outputs_in_training_mode(losses):
+    _, arrays, model, data, _, _, _ = losses
+    with torch.no_grad():
+        features = model.extract_feat(data['inputs'])
+        per_view, cross_view = model.panoptic_head(features, data['data_samples'])
+    for output, suffix in ((per_view, '2d'), (cross_view, '3d')):
+        masks = output.mask_logits[-1][..., ::2, ::2].numpy()
+        masks = masks.squeeze(2) if suffix == '2d' else masks
+        logits = output.cls_scores[-1].numpy()
+        assert np.abs(logits - arrays[f'pred_logits_{suffix}']).max() < 1e-4
+        assert np.abs(masks - arrays[f'pred_masks_{suffix}_s2']).max() < 1e-3
+        aux = np.stack([score.numpy() for score in output.cls_scores[:-1]])
+        assert np.abs(aux - arrays[f'aux_logits_{suffix}']).max() < 1e-4
