@@ -43,8 +43,8 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         """Collate one batch.
 
         Args:
-            data: ``inputs``, for each picture the list of its V views, uint8
-                ``(3, h, w)``; ``data_samples``, one for each picture.
+            data: ``inputs``, for each picture its views, uint8 ``(V, 3, h, w)``,
+                and ``data_samples`` with ``view_shapes``, one for each picture.
             training: Whether to make targets of the entity maps of the views.
 
         Returns:
@@ -53,27 +53,21 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
             bool ``(K, V, H, W)`` and ``in_view`` bool ``(K, V)``.
 
         Raises:
-            ValueError: If the pictures of the batch differ in their number of views.
+            ValueError: If the pictures of the batch differ in their number of
+                views, or a sample does not describe its views.
         """
         data = self.cast_data(data)
         pictures, samples = data['inputs'], data['data_samples']
-        counts = {len(views) for views in pictures}
-        if len(counts) != 1:
-            raise ValueError(
-                f'the pictures of a batch have {sorted(counts)} views each; '
-                'give all of them the same CropViews'
-            )
+        _check_views(pictures, samples)
         height, width = (
-            self._round_up(max(view.shape[axis] for views in pictures for view in views))
-            for axis in (-2, -1)
+            self._round_up(max(views.shape[axis] for views in pictures)) for axis in (-2, -1)
         )
-        batch = torch.stack(
-            [
-                torch.stack([self._pad(self._normalize(view), height, width) for view in views])
-                for views in pictures
-            ]
+        batch = pictures[0].new_zeros(
+            (len(pictures), len(pictures[0]), 3, height, width), dtype=torch.float32
         )
-        for sample in samples:
+        for views, sample, padded in zip(pictures, samples, batch):
+            for view, (h, w), target in zip(views, sample.view_shapes, padded):
+                target[:, :h, :w] = self._normalize(view[:, :h, :w])
             sample.set_metainfo({'batch_input_shape': (height, width)})
             if training:
                 self._make_targets(sample, height, width)
@@ -86,19 +80,31 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         view = view.flip(0) if self._channel_conversion else view
         return (view.float() - self.mean) / self.std
 
-    @staticmethod
-    def _pad(view: Tensor, height: int, width: int) -> Tensor:
-        return F.pad(view, (0, width - view.shape[-1], 0, height - view.shape[-2]))
-
     def _make_targets(self, sample: 'DetDataSample', height: int, width: int) -> None:  # noqa: F821
         labels = sample.gt_instances.labels
         numbers = torch.arange(1, len(labels) + 1, device=labels.device).view(-1, 1, 1, 1)
         views = []
         for ids in sample.gt_view_maps:
-            padded = self._pad(ids.to(labels.device), height, width)
+            ids = ids.to(labels.device)
+            padded = F.pad(ids, (0, width - ids.shape[-1], 0, height - ids.shape[-2]))
             views.append((padded[None] == numbers).any(dim=1))
         masks = torch.stack(views, dim=1)
         sample.gt_instances = InstanceData(
             labels=labels, masks=masks, in_view=masks.flatten(2).any(dim=2)
         )
         del sample.gt_view_maps
+
+
+def _check_views(pictures: Sequence[Tensor], samples: Sequence) -> None:
+    counts = [len(views) for views in pictures]
+    if len(set(counts)) != 1:
+        raise ValueError(
+            f'the pictures of a batch have {sorted(set(counts))} views; '
+            'give all of them the same CropViews'
+        )
+    described = [len(sample.metainfo.get('view_shapes', ())) for sample in samples]
+    if counts != described:
+        raise ValueError(
+            f'the pictures of a batch have {counts} views, their samples describe {described}; '
+            'pack them with PackEntityInputs'
+        )

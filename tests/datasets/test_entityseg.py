@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,9 +130,7 @@ def cut_rle(content):
 @pytest.mark.parametrize(
     ('change', 'message'), [(lose_picture, r'lost\.jpg'), (cut_rle, 'image id 1.*RLE of size 4x4')]
 )
-def test_bad_samples_are_replaced_in_training_and_stop_a_test(
-    demo_root, tmp_path, change, message
-):
+def test_bad_samples_are_replaced_in_training_and_stop_a_test(demo_root, tmp_path, change, message):
     path = broken_copy(demo_root, tmp_path, change)
     np.random.seed(0)
     sample = dataset(demo_root, path)[0]['data_samples']
@@ -186,16 +185,17 @@ def test_coco_panoptic_as_entities(coco_root):
 def test_a_file_of_another_task_is_refused(demo_root, tmp_path):
     content = {'images': [{'id': 1}], 'annotations': [{'image_id': 1}]}
     (tmp_path / 'a.json').write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r'no segments_info for image 1; it is not a COCO panoptic'):
+    with pytest.raises(
+        ValueError, match=r'no segments_info for image 1; it is not a COCO panoptic'
+    ):
         CocoEntityDataset(ann_file=str(tmp_path / 'a.json'), pipeline=[])
 
 
 def test_truncated_picture_is_skipped(demo_root, tmp_path):
     shutil.copytree(demo_root, tmp_path / 'copy')
     info = dataset(tmp_path / 'copy').get_data_info(0)
-    data = open(info['img_path'], 'rb').read()
-    with open(info['img_path'], 'wb') as file:
-        file.write(data[: len(data) // 2])
+    path = Path(info['img_path'])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     sample = dataset(tmp_path / 'copy')[0]['data_samples']
     assert 'truncated' in sample.metainfo['skipped_samples'][0]
     with pytest.raises(OSError, match='truncated'):

@@ -118,7 +118,9 @@ def test_kinds_of_pictures_become_8_bit_bgr(tmp_path):
         img = load(save(picture, tmp_path / name))['img']
         assert img.dtype == np.uint8
         assert img[0, 0].tolist() == [30, 20, 10], name
-    assert load(save(Image.new('L', (4, 3), 7), tmp_path / 'l.png'))['img'][0, 0].tolist() == [7] * 3
+    assert (
+        load(save(Image.new('L', (4, 3), 7), tmp_path / 'l.png'))['img'][0, 0].tolist() == [7] * 3
+    )
     deep = Image.fromarray(np.full((3, 4), 257 * 200, np.uint16))
     assert load(save(deep, tmp_path / 'deep.png'))['img'][0, 0].tolist() == [200] * 3
     cmyk = load(save(colour.convert('CMYK'), tmp_path / 'cmyk.jpg', quality=100))['img']

@@ -63,7 +63,7 @@ def tiny(reference):
     info, arrays = reference.load('cropformer_swin_tinycfg')
     model = build_with_weights(reference, info, TINY, tiny_options())
     views = [torch.from_numpy(arrays['image_full']), *torch.from_numpy(arrays['image_crop'])]
-    inputs = [[view.flip(0) for view in views]]
+    inputs = [torch.stack(views).flip(1)]
     data = model.data_preprocessor({'inputs': inputs, 'data_samples': [as_sample(info, arrays)]})
     with torch.no_grad():
         features = model.extract_feat(data['inputs'])

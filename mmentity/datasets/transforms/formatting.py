@@ -46,7 +46,8 @@ class PackEntityInputs(BaseTransform):
         """Pack one sample.
 
         Returns:
-            ``inputs``: list of V uint8 tensors ``(3, h, w)``; ``data_samples``.
+            ``inputs`` uint8 ``(V, 3, h, w)``, every view padded with 0 to the
+            largest; ``data_samples``, whose ``view_shapes`` tell what is padding.
         """
         sample = DetDataSample()
         meta = {key: results[key] for key in self.meta_keys if key in results}
@@ -59,8 +60,7 @@ class PackEntityInputs(BaseTransform):
             self._pack_targets(sample, results)
         elif 'gt_entity_map' in results:
             self._pack_truth(sample, results)
-        inputs = [_to_tensor(img) for img in results['view_imgs']]
-        return {'inputs': inputs, 'data_samples': sample}
+        return {'inputs': _stack_views(results['view_imgs']), 'data_samples': sample}
 
     @staticmethod
     def _pack_targets(sample: DetDataSample, results: dict) -> None:
@@ -78,8 +78,12 @@ class PackEntityInputs(BaseTransform):
         )
 
 
-def _to_tensor(img: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))
+def _stack_views(imgs: Sequence[np.ndarray]) -> Tensor:
+    height, width = (max(img.shape[axis] for img in imgs) for axis in (0, 1))
+    stack = np.zeros((len(imgs), 3, height, width), dtype=np.uint8)
+    for view, img in zip(stack, imgs):
+        view[:, : img.shape[0], : img.shape[1]] = img.transpose(2, 0, 1)
+    return torch.from_numpy(stack)
 
 
 def _ids_of(entities: EntityMap) -> Tensor:

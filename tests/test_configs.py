@@ -1,0 +1,115 @@
+"""Every shipped config builds, trains a step and tests a step."""
+
+import pytest
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
+
+from tests.conftest import ROOT
+
+CONFIGS = sorted(
+    str(path.relative_to(ROOT / 'configs'))
+    for folder in ('', 'demo')
+    for path in (ROOT / 'configs' / folder).glob('*.py')
+)
+DEPTHS = {'swin': [1, 1, 2, 1], 'hornet': [1, 1, 1, 1]}
+
+
+def test_the_configs_are_found():
+    names = {
+        f'{model}_{backbone}_3x{lr}.py'
+        for model in ('cropformer', 'mask2former')
+        for backbone in ('swin-t', 'swin-l', 'hornet-l')
+        for lr in ('', '_lr')
+    }
+    assert names <= set(CONFIGS)
+
+
+def shrink_pipeline(pipeline):
+    for step in pipeline:
+        if step.type.endswith('ResizeViews'):
+            step.update(short_side=64, long_side=96)
+        elif step.type.endswith('LargeScaleJitter'):
+            step.update(size=96)
+
+
+def shrink_depth(model):
+    backbone = model.backbone
+    if backbone.type.endswith('HorNet'):
+        backbone.arch.depths = DEPTHS['hornet']
+    elif backbone.arch == 'large':
+        backbone.arch = {
+            'embed_dims': 192,
+            'depths': DEPTHS['swin'],
+            'num_heads': [6, 12, 24, 48],
+        }
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_one_step_of_training_and_testing(name, demo_root):
+    register_all_modules(init_default_scope=True)
+    torch.manual_seed(0)
+    config = Config.fromfile(ROOT / 'configs' / name)
+    lines = (ROOT / 'configs' / name).read_text().splitlines()
+    assert len(lines) < 60
+    assert 'Batch' in ''.join(lines[:3]) or name.endswith('_lr.py') or 'pictures x' in lines[0]
+    shrink_depth(config.model)
+    config.model.train_cfg.num_points = 256
+    model = MODELS.build(config.model)
+    model.init_weights()
+
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.dataset.data_root = str(demo_root)
+        shrink_pipeline(loader.dataset.pipeline)
+    train_set = DATASETS.build(config.train_dataloader.dataset)
+    optim_wrapper = build_optim_wrapper(model, config.optim_wrapper)
+    model.train()
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    logs = model.train_step(pseudo_collate([train_set[0], train_set[1]]), optim_wrapper)
+    assert all(torch.isfinite(value) for value in logs.values())
+    unchanged = [key for key, value in model.named_parameters() if torch.equal(value, before[key])]
+    assert unchanged == []
+
+    val_set = DATASETS.build(config.val_dataloader.dataset)
+    model.eval()
+    with torch.no_grad():
+        samples = model.test_step(pseudo_collate([val_set[0], val_set[1]]))
+    for sample in samples:
+        height, width = sample.ori_shape
+        assert sample.pred_entity_map.ids.shape == (1, height, width)
+        assert sample.pred_entity_map.ids.dtype == torch.int32
+        assert len(sample.pred_instances) <= config.model.panoptic_head.num_queries
+
+
+def groups(name):
+    config = Config.fromfile(ROOT / 'configs' / name)
+    shrink_depth(config.model)
+    model = MODELS.build(config.model)
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    names = {id(value): key for key, value in model.named_parameters()}
+    return {
+        names[id(group['params'][0])]: (group['lr'], group['weight_decay'])
+        for group in optimizer.param_groups
+    }
+
+
+@pytest.mark.parametrize(
+    ('name', 'backbone_norms_decay'),
+    [('cropformer_swin-t_3x.py', False), ('cropformer_hornet-l_3x.py', True)],
+)
+def test_learning_rate_and_weight_decay_of_every_parameter(name, backbone_norms_decay):
+    """As in the official release: backbone x 0.1; no decay for norms, embeddings, position tables."""
+    register_all_modules(init_default_scope=True)
+    for key, (lr, weight_decay) in groups(name).items():
+        in_backbone = key.startswith('backbone.')
+        assert lr == pytest.approx(1e-5 if in_backbone else 1e-4), key
+        norm = 'norm' in key or '.gn.' in key
+        embedding = key.startswith('panoptic_head.') and any(
+            f'.{word}.' in key for word in ('query_embed', 'query_feat', 'level_embed')
+        )
+        free = embedding or 'relative_position_bias_table' in key
+        free = free or (norm and not (in_backbone and backbone_norms_decay))
+        assert weight_decay == pytest.approx(0.0 if free else 0.05), key
