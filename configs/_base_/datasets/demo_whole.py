@@ -21,7 +21,6 @@ train_dataloader = dict(
     dataset=dict(data_root=data_root, pipeline=train_pipeline),
 )
 val_dataloader = dict(
-    batch_size=4,
     num_workers=1,
     dataset=dict(data_root=data_root, pipeline=test_pipeline),
 )

@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+from PIL import Image
+
+from mmentity.structures import EntityMap
+from mmentity.visualization import EntityVisualizer
+from mmentity.visualization.curves import draw_curves
+from mmentity.visualization.drawing import draw_entities, entity_colours, side_by_side
+
+
+def test_colours_are_stable_and_neighbours_differ():
+    colours = entity_colours(300).astype(int)
+    assert colours[0].tolist() == [0, 0, 0]
+    assert np.array_equal(colours[:11], entity_colours(10))
+    for distance in (1, 2, 3):
+        assert np.abs(colours[1:-distance] - colours[1 + distance :]).max(1).min() > 30
+
+
+def halves():
+    ids = np.zeros((40, 60), int)
+    ids[:, 10:35] = 1
+    ids[:, 35:] = 2
+    return EntityMap(ids)
+
+
+def test_entities_are_tinted_and_outlined():
+    img = np.full((40, 60, 3), 100, np.uint8)
+    drawn = draw_entities(img, halves(), alpha=0.5)
+    colours = entity_colours(2).astype(int)
+    assert (drawn[:, :10] == 100).all()
+    assert np.abs(drawn[5, 20].astype(int) - (100 + colours[1]) // 2).max() <= 1
+    assert np.abs(drawn[5, 50].astype(int) - (100 + colours[2]) // 2).max() <= 1
+    assert (drawn[:, 10] == 255).all()
+    assert (drawn[:, 35] == 255).all()
+    plain = draw_entities(img, halves(), contours=False)
+    assert not (plain == 255).all(-1).any()
+    assert np.array_equal(img, np.full((40, 60, 3), 100))
+
+
+def test_texts_stand_inside_their_entity():
+    img = np.full((40, 60, 3), 100, np.uint8)
+    plain = draw_entities(img, halves(), contours=False)
+    changed = (draw_entities(img, halves(), contours=False, texts=['8', '9']) != plain).any(-1)
+    assert changed[:, 10:35].any()
+    assert changed[:, 36:].any()
+    assert not changed[:, :10].any()
+
+
+def test_side_by_side():
+    panels = [np.zeros((40, 60, 3), np.uint8), np.full((40, 60, 3), 7, np.uint8)]
+    sheet = side_by_side(panels, ['a', 'b'])
+    assert sheet.shape == (56, 120, 3)
+    assert (sheet[16:, 60:] == 7).all()
+
+
+def sample(with_truth):
+    ids = torch.from_numpy(halves().ids)
+    sample = DetDataSample(
+        pred_entity_map=PixelData(ids=ids),
+        pred_instances=InstanceData(scores=torch.tensor([0.9, 0.2])),
+    )
+    if with_truth:
+        sample.gt_entity_map = PixelData(ids=ids)
+        sample.gt_instances = InstanceData(areas=torch.ones(2))
+    return sample
+
+
+@pytest.mark.parametrize(('with_truth', 'panels'), [(True, 3), (False, 2)])
+@pytest.mark.parametrize('texts', [None, 'id', 'score'])
+def test_visualizer_writes_the_panels(tmp_path, with_truth, panels, texts):
+    visualizer = EntityVisualizer(texts=texts)
+    img = np.full((40, 60, 3), 100, np.uint8)
+    out = tmp_path / 'a.png'
+    visualizer.add_datasample('a', img, sample(with_truth), pred_score_thr=0.5, out_file=str(out))
+    drawn = np.asarray(Image.open(out))
+    assert drawn.shape == (56, 60 * panels, 3)
+    prediction = drawn[16:, -60:]
+    assert (prediction[:, 40:] == 100).all()  # entity 2 is below the threshold
+    assert not (prediction[:, 12:30] == 100).all()
+
+
+def test_visualizer_refuses_other_texts():
+    with pytest.raises(ValueError, match="texts is 'name'; it must be"):
+        EntityVisualizer(texts='name')
+
+
+def test_curves(tmp_path):
+    assert draw_curves(tmp_path, 'entity/APe') is None
+    folder = tmp_path / '20240101_000000' / 'vis_data'
+    folder.mkdir(parents=True)
+    rows = [{'loss': 9 - i, 'step': i, 'lr': 1} for i in range(5)]
+    rows.append({'entity/APe': 40.0, 'step': 4})
+    (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, rows)))
+    path = draw_curves(tmp_path, 'entity/APe')
+    with Image.open(path) as curves:
+        assert np.asarray(curves.convert('RGB')).std() > 5
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ['curves.png']
