@@ -5,6 +5,10 @@ not be found by a config whose default scope is another package. ``locations``
 lets ``type='mmentity.X'`` resolve from any OpenMMLab config without an import.
 """
 
+from mmentity.dependencies import check_dependencies
+
+check_dependencies()
+
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS

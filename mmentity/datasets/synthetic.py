@@ -35,9 +35,9 @@ class DemoOptions:
 
     num_train: int = 300
     num_val: int = 60
-    height: int = 384
-    width: int = 512
-    num_things: tuple = (5, 10)
+    height: int = 288
+    width: int = 384
+    num_things: tuple = (4, 8)
     seed: int = 0
 
 
@@ -135,9 +135,13 @@ def draw_scene(rng: np.random.Generator, options: DemoOptions) -> tuple:
 
 
 def _thing_sizes(rng: np.random.Generator, num_things: Sequence[int]) -> np.ndarray:
-    """Radii relative to the short side, large ones first so that small ones stay seen."""
+    """Radii relative to the short side, small things last so that they stay seen.
+
+    One thing of each scene is small, the others are spread evenly over the scales.
+    """
     count = rng.integers(num_things[0], num_things[1] + 1)
-    return np.sort(np.exp(rng.uniform(np.log(0.04), np.log(0.3), count)))[::-1]
+    usual = np.exp(rng.uniform(np.log(0.09), np.log(0.34), count - 1))
+    return np.append(np.sort(usual)[::-1], rng.uniform(0.04, 0.06))
 
 
 def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> list:
@@ -151,15 +155,20 @@ def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> li
 
 
 def _colours(rng: np.random.Generator, kind: Kind, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """RGB 0..255 of pixels, two tones of a hue mixed by the texture and lit from one side."""
+    """RGB 0..255 of pixels, two tones of a hue mixed by the texture and lit from one side.
+
+    The tones of stuff are closer together than those of things.
+    """
     hue = (kind.hue + rng.normal(0, 0.03)) % 1
+    saturation, value = rng.uniform(0.35, 0.8), rng.uniform(0.5, 0.95)
+    darker = rng.uniform(0.75, 0.9) if kind.shape is None else rng.uniform(0.5, 0.75)
     tones = [
-        _hsv_to_rgb(hue, rng.uniform(0.35, 0.8), rng.uniform(0.55, 0.95)),
-        _hsv_to_rgb((hue + 0.06) % 1, rng.uniform(0.3, 0.8), rng.uniform(0.25, 0.6)),
+        _hsv_to_rgb(hue, saturation, value),
+        _hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker),
     ]
     u, v = _rotate(x, y, rng.uniform(0, np.pi))
     mix = kind.texture(rng, u, v)[:, None]
-    light = 1 + rng.uniform(-0.5, 0.5) * (x - x.mean())[:, None]
+    light = 1 + rng.uniform(-0.4, 0.4) * (x - x.mean())[:, None]
     return 255 * light * (mix * tones[0] + (1 - mix) * tones[1])
 
 
@@ -239,7 +248,7 @@ def _bottle(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndar
 
 def _rope(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
     bend = 0.3 * np.sin(rng.uniform(2, 5) * dx + rng.uniform(0, 6))
-    return (np.abs(dx) < 2) & (np.abs(dy - bend) < 0.1)
+    return (np.abs(dx) < 2) & (np.abs(dy - bend) < 0.12)
 
 
 STUFF = [

@@ -1,4 +1,4 @@
-# The demo data for CropFormer: pictures of 384 x 512, read at a short side of 128, so that the
+# The demo data for CropFormer: pictures of 288 x 384, read at a short side of 128, so that the
 # crops show what the whole picture is too coarse for.
 _base_ = './entityseg_views.py'
 

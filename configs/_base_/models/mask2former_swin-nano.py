@@ -33,5 +33,5 @@ model = dict(
             ),
         ),
     ),
-    train_cfg=dict(num_points=2048),
+    train_cfg=dict(num_points=512),
 )

@@ -1,20 +1,20 @@
-# From scratch on a CPU: AdamW at 5e-4 with one cycle of warm-up and decay.
+# From scratch on a CPU: AdamW at 1e-3 with one cycle of warm-up and decay.
 _base_ = '../default_runtime.py'
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
-max_iters = 1000
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=250)
+max_iters = 1800
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=450)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
     dict(
         type='OneCycleLR',
-        eta_max=5e-4,
+        eta_max=1e-3,
         total_steps=max_iters,
         pct_start=0.1,
         begin=0,
@@ -22,5 +22,5 @@ param_scheduler = [
         by_epoch=False,
     )
 ]
-default_hooks = dict(checkpoint=dict(interval=250, max_keep_ckpts=2))
+default_hooks = dict(checkpoint=dict(interval=450, max_keep_ckpts=2))
 randomness = dict(seed=0)
