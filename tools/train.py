@@ -4,7 +4,12 @@ import argparse
 
 from mmengine.runner import Runner
 
-from mmentity.engine.launching import add_common_arguments, prepare_config
+from mmentity.engine.launching import (
+    add_common_arguments,
+    enable_lr_scaling,
+    prepare_config,
+    use_mixed_precision,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,10 +36,9 @@ def main() -> None:
     args = parse_args()
     config = prepare_config(args)
     if args.amp:
-        config.optim_wrapper.type = 'AmpOptimWrapper'
-        config.optim_wrapper.loss_scale = 'dynamic'
+        use_mixed_precision(config)
     if args.auto_scale_lr:
-        config.auto_scale_lr.enable = True
+        enable_lr_scaling(config)
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume

@@ -37,7 +37,7 @@ class DemoOptions:
     num_val: int = 60
     height: int = 288
     width: int = 384
-    num_things: tuple = (4, 8)
+    num_things: tuple = (3, 6)
     seed: int = 0
 
 
@@ -140,7 +140,7 @@ def _thing_sizes(rng: np.random.Generator, num_things: Sequence[int]) -> np.ndar
     One thing of each scene is small, the others are spread evenly over the scales.
     """
     count = rng.integers(num_things[0], num_things[1] + 1)
-    usual = np.exp(rng.uniform(np.log(0.09), np.log(0.34), count - 1))
+    usual = np.exp(rng.uniform(np.log(0.16), np.log(0.38), count - 1))
     return np.append(np.sort(usual)[::-1], rng.uniform(0.04, 0.06))
 
 
@@ -161,7 +161,7 @@ def _colours(rng: np.random.Generator, kind: Kind, x: np.ndarray, y: np.ndarray)
     """
     hue = (kind.hue + rng.normal(0, 0.03)) % 1
     saturation, value = rng.uniform(0.35, 0.8), rng.uniform(0.5, 0.95)
-    darker = rng.uniform(0.75, 0.9) if kind.shape is None else rng.uniform(0.5, 0.75)
+    darker = rng.uniform(0.88, 0.97) if kind.shape is None else rng.uniform(0.7, 0.9)
     tones = [
         _hsv_to_rgb(hue, saturation, value),
         _hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker),

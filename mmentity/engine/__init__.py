@@ -1,10 +1,12 @@
-"""Hooks of the runner."""
+"""Hooks and optimizer wrappers of the runner."""
 
 from mmentity.engine.checkpoints import SafeCheckpointHook, allow_mmengine_checkpoints
+from mmentity.engine.cpu_amp import CpuAmpOptimWrapper
 from mmentity.engine.curves_hook import CurvesHook
 from mmentity.engine.skipped_samples_hook import SkippedSamplesHook
 
 __all__ = [
+    'CpuAmpOptimWrapper',
     'CurvesHook',
     'SafeCheckpointHook',
     'SkippedSamplesHook',

@@ -64,6 +64,29 @@ def prepare_config(args: argparse.Namespace) -> Config:
     return config
 
 
+def use_mixed_precision(config: Config) -> None:
+    """Train with float16 and loss scaling on a GPU, with bfloat16 on a CPU."""
+    if torch.cuda.is_available():
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.loss_scale = 'dynamic'
+    else:
+        config.optim_wrapper.type = 'mmentity.CpuAmpOptimWrapper'
+
+
+def enable_lr_scaling(config: Config) -> None:
+    """Scale the learning rate with the total batch size.
+
+    Raises:
+        ValueError: If the config does not say which batch size its rate is for.
+    """
+    if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+        raise ValueError(
+            f'{config.filename} has no auto_scale_lr.base_batch_size, the batch size that its '
+            'learning rate is for; add it or leave out --auto-scale-lr'
+        )
+    config.auto_scale_lr.enable = True
+
+
 def _join_cpu_processes(config: Config) -> None:
     """Join processes without a GPU; mmengine's own way in asks for a CUDA device."""
     if not torch.distributed.is_initialized():

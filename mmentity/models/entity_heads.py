@@ -194,9 +194,14 @@ class EntityMask2FormerHead(Mask2FormerHead):
         return blocked.repeat_interleave(self.num_heads, dim=0)
 
     def _loss_of(self, output: DecoderOutput, targets: list) -> dict:
-        return self.loss_by_feat(
-            output.cls_scores, output.mask_logits, targets, [{}] * len(targets)
-        )
+        """Compute matches and losses in float32, under mixed precision too."""
+        with torch.autocast(output.queries.device.type, enabled=False):
+            return self.loss_by_feat(
+                [scores.float() for scores in output.cls_scores],
+                [logits.float() for logits in output.mask_logits],
+                targets,
+                [{}] * len(targets),
+            )
 
     def _loss_by_feat_single(
         self,

@@ -114,32 +114,38 @@ def test_a_fixed_seed_gives_the_same_training_twice(trained, demo_root, tmp_path
 
 
 def test_sigkill_and_resume(demo_root, tmp_path):
-    """Killed after the first checkpoint, training goes on at its iteration and rate."""
+    """A killed training goes on at its iteration, learning rate and best figure."""
+    longer = {
+        'train_cfg.max_iters': 9,
+        'param_scheduler.0.total_steps': 9,
+        'param_scheduler.0.end': 9,
+    }
+    arguments = (CONFIG, '--work-dir', tmp_path, *options(demo_root, **longer))
     process = subprocess.Popen(
-        command('train', CONFIG, '--work-dir', tmp_path, *options(demo_root)),
+        command('train', *arguments),
         env={**os.environ, 'OMP_NUM_THREADS': '1'},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     deadline = time.time() + 300
-    while not (tmp_path / 'last_checkpoint').is_file() or not scalars(tmp_path).get(4):
+    while 7 not in scalars(tmp_path):
         assert time.time() < deadline
         assert process.poll() is None, 'training ended before it could be killed'
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
     killed = scalars(tmp_path)
-    done = run('train', CONFIG, '--work-dir', tmp_path, '--resume', *options(demo_root))
+    done = run('train', arguments[0], '--resume', *arguments[1:])
     assert done.returncode == 0, done.stderr[-3000:]
-    log = done.stdout + done.stderr
-    assert re.search(r'resumed? epoch: 0, iter: 3', log)
+    assert re.search(r'resumed? epoch: 0, iter: 6', done.stdout + done.stderr)
     resumed = scalars(tmp_path)
-    assert sorted(resumed) == [1, 2, 3, 4, 5, 6]
-    assert resumed[4]['lr'] == killed[4]['lr']
-    checkpoint = torch.load(tmp_path / 'iter_6.pth', weights_only=False)
-    assert checkpoint['meta']['iter'] == 6
-    history = checkpoint['message_hub']['log_scalars']['val/entity/APe']
-    assert len(history.data[0]) == 2  # one value before the kill, one after
+    assert sorted(resumed) == list(range(1, 10))
+    assert resumed[7]['lr'] == killed[7]['lr']
+    state = torch.load(tmp_path / 'iter_9.pth', weights_only=False)['message_hub']
+    # iteration 3 was validated before the kill; a checkpoint comes before its validation
+    history = state['log_scalars']['val/entity/APe'].data[0].tolist()
+    assert len(history) == 1
+    assert state['runtime_info']['best_score'] == history[0]
 
 
 @pytest.fixture(scope='module')
@@ -202,7 +208,7 @@ def test_two_processes_train(demo_root, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert (tmp_path / 'iter_6.pth').is_file()
-    assert 'LR has been automatically scaled' in done.stdout + done.stderr
+    assert 'Scaling the original LR by 0.5' in done.stdout + done.stderr
 
 
 def test_amp_trains_on_the_cpu(demo_root, tmp_path):
@@ -250,6 +256,9 @@ def test_wrong_arguments_end_with_a_sentence(tmp_path):
     done = run('train', 'configs/nothing.py')
     assert done.returncode != 0
     assert 'config configs/nothing.py does not exist' in done.stderr
+    done = run('train', CONFIG, '--auto-scale-lr', '--work-dir', tmp_path)
+    assert done.returncode != 0
+    assert 'has no auto_scale_lr.base_batch_size' in done.stderr
     done = run('test', CONFIG, 'a.pth', '--out', 'a.json')
     assert done.returncode == 2
     assert '--out must end in .pkl' in done.stderr

@@ -1,0 +1,25 @@
+"""Mixed precision without a GPU."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmentity.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class CpuAmpOptimWrapper(OptimWrapper):
+    """Run the forward pass on the CPU in bfloat16 where that is safe.
+
+    bfloat16 has the range of float32, so no loss scaling is needed. mmengine's
+    ``AmpOptimWrapper`` asks for a GPU.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast on top of what the plain wrapper does."""
+        with super().optim_context(model), torch.autocast('cpu', dtype=torch.bfloat16):
+            yield
