@@ -60,8 +60,13 @@ class EntityMask2FormerHead(Mask2FormerHead):
         ValueError: If ``num_queries`` is not positive.
     """
 
-    def __init__(self, *args, num_queries: int = 100, positional_encoding: Optional[dict] = None,
-                 **kwargs) -> None:  # fmt: skip
+    def __init__(
+        self,
+        *args,
+        num_queries: int = 100,
+        positional_encoding: Optional[dict] = None,
+        **kwargs,
+    ) -> None:
         if num_queries < 1:
             raise ValueError(f'num_queries is {num_queries}; a head needs at least one query')
         positional_encoding = positional_encoding or {'num_feats': 128, 'normalize': True}
@@ -81,7 +86,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
             One prediction before and one after each decoder layer.
         """
         decoder_input = self._decoder_input(*self._decode_pixels(x))
-        return self._run_decoder(self._first_queries(len(x[0])), decoder_input, every_layer=True)
+        return self._run_decoder(self._first_queries(len(x[0])), decoder_input, self._every_layer)
 
     def predict(self, x: tuple, batch_data_samples: SampleList) -> tuple:
         """Decode for testing.
@@ -91,7 +96,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
             the padded input, ``(B, Q, V, h, w)``, of the last layer.
         """
         decoder_input = self._decoder_input(*self._decode_pixels(x))
-        output = self._run_decoder(self._first_queries(len(x[0])), decoder_input)
+        output = self._run_decoder(self._first_queries(len(x[0])), decoder_input, self._last_layer)
         return output.cls_scores[-1], output.mask_logits[-1]
 
     def loss(self, x: tuple, batch_data_samples: SampleList) -> dict:
@@ -136,20 +141,29 @@ class EntityMask2FormerHead(Mask2FormerHead):
     def _first_queries(self, batch_size: int) -> Tensor:
         return self.query_feat.weight.expand(batch_size, -1, -1)
 
+    @property
+    def _every_layer(self) -> range:
+        """Where deep supervision predicts: before and after every layer."""
+        return range(self.num_transformer_decoder_layers + 1)
+
+    @property
+    def _last_layer(self) -> range:
+        """Where testing predicts: after the last layer."""
+        return self._every_layer[-1:]
+
     def _run_decoder(
-        self, queries: Tensor, decoder_input: DecoderInput, every_layer: bool = False
+        self, queries: Tensor, decoder_input: DecoderInput, predict_at: range
     ) -> DecoderOutput:
         """Run all decoder layers.
 
         Resizing is linear, so the attention masks come from mask features that
-        are resized once to each level, and a full-size mask is made only for
-        the layers whose prediction is wanted.
+        are resized once to each level, and a mask at stride 4 is made only where
+        a prediction is wanted.
 
         Args:
             queries: ``(B, Q, C)``.
             decoder_input: What the layers attend to.
-            every_layer: Whether to predict before and after every layer, for
-                deep supervision, or after the last layer only.
+            predict_at: After how many layers to predict, 0 to all of them.
         """
         query_pos = self.query_embed.weight.expand(len(queries), -1, -1)
         small_features = [
@@ -157,13 +171,15 @@ class EntityMask2FormerHead(Mask2FormerHead):
             for size in decoder_input.sizes
         ]
         cls_scores, mask_logits = [], []
-        for index, layer in enumerate(self.transformer_decoder.layers):
-            level = index % self.num_transformer_feat_level
+        for index in self._every_layer:
             mask_embed, cls_score = self._embed(queries)
-            if every_layer:
+            if index in predict_at:
                 cls_scores.append(cls_score)
                 mask_logits.append(_dot_masks(mask_embed, decoder_input.mask_features))
-            queries = layer(
+            if index == self.num_transformer_decoder_layers:
+                return DecoderOutput(cls_scores, mask_logits, queries)
+            level = index % self.num_transformer_feat_level
+            queries = self.transformer_decoder.layers[index](
                 query=queries,
                 key=decoder_input.tokens[level],
                 value=decoder_input.tokens[level],
@@ -171,10 +187,6 @@ class EntityMask2FormerHead(Mask2FormerHead):
                 key_pos=decoder_input.positions[level],
                 cross_attn_mask=self._attention_mask(mask_embed, small_features[level]),
             )
-        mask_embed, cls_score = self._embed(queries)
-        cls_scores.append(cls_score)
-        mask_logits.append(_dot_masks(mask_embed, decoder_input.mask_features))
-        return DecoderOutput(cls_scores, mask_logits, queries)
 
     def _embed(self, queries: Tensor) -> tuple:
         queries = self.transformer_decoder.post_norm(queries)
@@ -333,7 +345,7 @@ class CropFormerHead(EntityMask2FormerHead):
             The per-view output over ``B * V`` views and the cross-view output
             over B pictures.
         """
-        return self._both_passes(x, len(batch_data_samples), every_layer=True)
+        return self._both_passes(x, len(batch_data_samples), self._every_layer, self._every_layer)
 
     def predict(self, x: tuple, batch_data_samples: SampleList) -> tuple:
         """Decode for testing.
@@ -342,7 +354,8 @@ class CropFormerHead(EntityMask2FormerHead):
             Class logits ``(B, Q, classes + 1)`` and mask logits at stride 4 of
             the padded input, ``(B, Q, V, h, w)``, of the last cross-view layer.
         """
-        _, output = self._both_passes(x, len(batch_data_samples), every_layer=False)
+        # the per-view masks are not part of the result
+        _, output = self._both_passes(x, len(batch_data_samples), range(0), self._last_layer)
         return output.cls_scores[-1], output.mask_logits[-1]
 
     def loss(self, x: tuple, batch_data_samples: SampleList) -> dict:
@@ -367,7 +380,10 @@ class CropFormerHead(EntityMask2FormerHead):
             losses[f'cross_view.{name}'] = value
         return losses
 
-    def _both_passes(self, x: tuple, num_images: int, every_layer: bool) -> tuple:
+    def _both_passes(
+        self, x: tuple, num_images: int, per_view_at: range, cross_view_at: range
+    ) -> tuple:
+        """Run both passes, with predictions after the given numbers of layers."""
         num_views = len(x[0]) // num_images
         if num_views < 2:
             raise ValueError(
@@ -378,13 +394,13 @@ class CropFormerHead(EntityMask2FormerHead):
         per_view = self._run_decoder(
             self._first_queries(len(x[0])),
             self._decoder_input(mask_features, multi_scale),
-            every_layer,
+            per_view_at,
         )
         queries = self.association(
             per_view.queries.unflatten(0, (num_images, num_views)), self.query_embed.weight
         )
         cross_view = self._run_decoder(
-            queries, self._decoder_input(mask_features, multi_scale, num_views), every_layer
+            queries, self._decoder_input(mask_features, multi_scale, num_views), cross_view_at
         )
         return per_view, cross_view
 
