@@ -23,7 +23,7 @@ pip install -c "$pins" torch torchvision numpy
 if "$venv/bin/python" -c 'import mmcv.ops' 2>/dev/null; then
     say "2/5 mmcv with its compiled ops is there"
 else
-    say "2/5 mmcv: compiling its ops takes about 9 minutes on 2 cores"
+    say "2/5 mmcv: compiling its ops takes 3 to 9 minutes on 2 cores"
     # build isolation would hide torch from the build, which then leaves the ops out silently
     export MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)}
     pip install -c "$pins" --no-build-isolation --force-reinstall --no-deps mmcv

@@ -42,7 +42,7 @@ def train_and_test(model: str) -> dict:
     if (work_dir / f'iter_{max_iters}.pth').is_file():
         say(f'{work_dir} holds a finished training of {config}')
     else:
-        say(f'training takes about 14 minutes on 2 cores; see {work_dir}')
+        say(f'training takes 5 to 10 minutes on 2 cores; see {work_dir}')
         options = ['--work-dir', str(work_dir)] + (['--resume'] if started else [])
         mim('train', 'mmentity', config, *options)
     best = max(work_dir.glob('best_entity_APe_iter_*.pth'), key=lambda p: p.stat().st_mtime)

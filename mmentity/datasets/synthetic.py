@@ -157,11 +157,13 @@ def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> li
 def _colours(rng: np.random.Generator, kind: Kind, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """RGB 0..255 of pixels, two tones of a hue mixed by the texture and lit from one side.
 
-    The tones of stuff are closer together than those of things.
+    Stuff is pale and its tones are close together; things are vivid.
     """
     hue = (kind.hue + rng.normal(0, 0.03)) % 1
-    saturation, value = rng.uniform(0.35, 0.8), rng.uniform(0.5, 0.95)
-    darker = rng.uniform(0.88, 0.97) if kind.shape is None else rng.uniform(0.7, 0.9)
+    saturation, darker = rng.uniform(0.65, 1.0), rng.uniform(0.7, 0.9)
+    if kind.shape is None:
+        saturation, darker = rng.uniform(0.1, 0.4), rng.uniform(0.88, 0.97)
+    value = rng.uniform(0.55, 0.95)
     tones = [
         _hsv_to_rgb(hue, saturation, value),
         _hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker),
