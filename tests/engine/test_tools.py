@@ -16,6 +16,7 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mmentity.engine import allow_mmengine_checkpoints
+from mmentity.visualization.curves import read_scalars
 from tests.conftest import ROOT
 
 CONFIG = str(ROOT / 'configs/demo/cropformer_swin-nano_demo.py')
@@ -90,6 +91,8 @@ def test_training_leaves_checkpoints_and_curves(trained):
     assert list(work_dir.glob('best_entity_APe_iter_*.pth'))
     with Image.open(work_dir / 'curves.png') as curves:
         assert curves.size[0] > 400
+    figures = [row['step'] for row in read_scalars(work_dir) if 'entity/APe' in row]
+    assert figures == [3, 6]
     assert 'No training sample was skipped' in log
     assert not list(work_dir.glob('*partial*'))
 
