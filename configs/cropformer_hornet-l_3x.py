@@ -3,32 +3,14 @@
 # The authors start from COCO-Entity weights: give them as `load_from`.
 _base_ = [
     './_base_/models/cropformer_swin-t.py',
+    './_base_/models/hornet-l.py',
     './_base_/datasets/entityseg_views.py',
     './_base_/schedules/adamw_poly.py',
     './_base_/default_runtime.py',
 ]
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mmpretrain.HorNet',
-        # the filters of the official weights, not those of mmpretrain's 'large-gf384'
-        arch=dict(
-            base_dim=192,
-            depths=[2, 3, 18, 2],
-            orders=[2, 3, 4, 5],
-            dw_cfg=[
-                dict(type='DW', kernel_size=7),
-                dict(type='DW', kernel_size=7),
-                dict(type='GF', h=24, w=13),
-                dict(type='GF', h=12, w=7),
-            ],
-        ),
-        scale=1 / 3,
-        drop_path_rate=0.6,
-        out_indices=(0, 1, 2, 3),
-        gap_before_final_norm=False,
-    ),
+    backbone=_base_.hornet_l,
     panoptic_head=dict(in_channels=[192, 384, 768, 1536], num_queries=200),
 )
 

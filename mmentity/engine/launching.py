@@ -14,6 +14,7 @@ from mmengine.utils import get_git_hash
 from mmengine.utils.dl_utils import collect_env
 
 from mmentity import __version__
+from mmentity.files import whole_file
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -124,7 +125,6 @@ def write_figures(runner: Runner, figures: dict, checkpoint: str) -> None:
         },
     }
     path = Path(runner.work_dir) / 'figures.json'
-    partial = path.with_name(f'{path.name}.partial-{os.getpid()}')
-    partial.write_text(json.dumps(record, indent=2))
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(record, indent=2))
     runner.logger.info(f'The figures and what made them are in {path}')

@@ -1,7 +1,6 @@
 """Report of the samples that training had to skip."""
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Optional
@@ -10,6 +9,7 @@ from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmentity.files import whole_file
 from mmentity.registry import HOOKS
 
 
@@ -50,9 +50,8 @@ class SkippedSamplesHook(Hook):
             runner.logger.info('No training sample was skipped.')
             return
         path = Path(runner.work_dir) / 'skipped_samples.json'
-        partial = path.with_name(f'{path.name}.partial-{os.getpid()}')
-        partial.write_text(json.dumps(counts, indent=2))
-        partial.replace(path)
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(counts, indent=2))
         lines = [f'{count} x {sentence}' for sentence, count in counts.most_common()]
         runner.logger.warning(
             f'{len(counts)} training samples were skipped {sum(counts.values())} times '

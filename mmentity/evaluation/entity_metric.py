@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from mmentity.evaluation.coco_tables import (
     overlap_table,
     summarize_tables,
 )
+from mmentity.files import whole_file
 from mmentity.registry import METRICS
 from mmentity.structures import EntityMap
 
@@ -116,7 +116,9 @@ class EntityMetric(BaseMetric):
         for kind, _ in kinds:
             if self.outfile_prefix is not None:
                 path = Path(f'{self.outfile_prefix}.{kind}.json')
-                _write_json(path, [row for result in results for row in result[f'{kind}_json']])
+                rows = [row for result in results for row in result[f'{kind}_json']]
+                with whole_file(path) as partial:
+                    partial.write_text(json.dumps(rows))
                 logger.info(f'{kind} results are in {path}')
         metrics = OrderedDict()
         if self.format_only:
@@ -198,13 +200,6 @@ def _coco_results(img_id: int, rles: list, scores: np.ndarray) -> list:
         }
         for rle, score in zip(rles, scores)
     ]
-
-
-def _write_json(path: Path, rows: list) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial-{os.getpid()}')
-    partial.write_text(json.dumps(rows))
-    partial.replace(path)
 
 
 def _numpy(value: object) -> np.ndarray:

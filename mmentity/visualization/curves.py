@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Optional
 
+from mmentity.files import whole_file
+
 
 def read_scalars(work_dir: Path) -> list:
     """Read the logged scalars of all runs in a work directory, oldest first.
@@ -53,7 +55,6 @@ def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
         right.set_ylim(0, 100)
     left.set_title(Path(work_dir).name)
     path = Path(work_dir) / 'curves.png'
-    partial = path.with_name('curves.partial.png')
-    figure.savefig(partial, dpi=120)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=120)
     return path
