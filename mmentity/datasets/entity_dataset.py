@@ -1,7 +1,9 @@
 """What all datasets of entities share."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
@@ -11,7 +13,10 @@ from mmentity.datasets.errors import SampleError
 
 
 class EntityDataset(BaseDataset):
-    """Pictures whose annotations are read as entities of one class.
+    """Pictures whose annotations are read as entities, of one class or of many.
+
+    Where the metainfo has ``category_ids``, the label of an entity is the place of
+    its category id among them; otherwise every entity has the label 0.
 
     A bad sample (:class:`SampleError`) stops a test; in training another one
     takes its place and carries ``skipped_samples`` in its metainfo, a list of
@@ -59,7 +64,7 @@ class EntityDataset(BaseDataset):
             info
             for info in self.data_list
             if min(info['height'], info['width']) >= min_size
-            and not (filter_empty and not info['instances'])
+            and not (filter_empty and not self._num_entities(info))
         ]
         if not kept:
             raise ValueError(
@@ -70,7 +75,43 @@ class EntityDataset(BaseDataset):
 
     def get_cat_ids(self, idx: int) -> list:
         """Labels of the entities of one picture."""
-        return [instance['bbox_label'] for instance in self.get_data_info(idx)['instances']]
+        info = self.get_data_info(idx)
+        if 'segments_info' in info:
+            return [segment['category'] for segment in info['segments_info']]
+        return [instance['bbox_label'] for instance in info['instances']]
+
+    @cached_property
+    def cat2label(self) -> Optional[dict]:
+        """Label of each category id, or None where all entities are of one class."""
+        ids = self.metainfo.get('category_ids')
+        return (
+            None if ids is None else {category_id: label for label, category_id in enumerate(ids)}
+        )
+
+    def label_of(self, category_id: int, ann_file: str, image_id: int) -> int:
+        """Look up the label of one annotation.
+
+        Args:
+            category_id: Id in the annotation file.
+            ann_file: That file, for the sentence of the error.
+            image_id: Picture of the annotation, likewise.
+
+        Raises:
+            ValueError: If the category is not in the table of the dataset.
+        """
+        if self.cat2label is None:
+            return 0
+        if category_id not in self.cat2label:
+            raise ValueError(
+                f'annotation file {ann_file} gives image {image_id} the category id {category_id}, '
+                f'which is none of the {len(self.cat2label)} of {type(self).__name__}; take the '
+                'annotation file of this task, or correct the id'
+            )
+        return self.cat2label[category_id]
+
+    @staticmethod
+    def _num_entities(info: dict) -> int:
+        return len(info['segments_info'] if 'segments_info' in info else info['instances'])
 
     def _join_prefix(self) -> None:
         """Join annotation files, of which there may be several, with the root."""

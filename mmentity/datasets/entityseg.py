@@ -7,6 +7,7 @@ from typing import Optional
 
 from mmengine.fileio import exists
 
+from mmentity.datasets.categories import instance_categories, metainfo_of
 from mmentity.datasets.entity_dataset import (
     EntityDataset,
     load_annotations,
@@ -60,7 +61,11 @@ class EntitySegDataset(EntityDataset):
         content = load_annotations(ann_file, ('images', 'annotations'))
         by_image = defaultdict(list)
         for annotation in content['annotations']:
-            by_image[annotation['image_id']].append(self._instance(annotation))
+            instance = self._instance(annotation)
+            instance['bbox_label'] = self.label_of(
+                annotation['category_id'], ann_file, annotation['image_id']
+            )
+            by_image[annotation['image_id']].append(instance)
         return [
             {
                 'img_id': image['id'],
@@ -76,13 +81,40 @@ class EntitySegDataset(EntityDataset):
     def _instance(annotation: dict) -> dict:
         instance = {
             'mask': annotation['segmentation'],
-            'bbox_label': 0,
             'category_id': annotation['category_id'],
             'ignore_flag': int(annotation.get('iscrowd', 0)),
         }
         if 'area' in annotation:
             instance['area'] = annotation['area']
+        if 'bbox' in annotation:
+            x, y, width, height = annotation['bbox']
+            instance['bbox'] = [x, y, x + width, y + height]
         return instance
+
+
+@DATASETS.register_module()
+class EntitySegInstanceDataset(EntitySegDataset):
+    """EntitySeg's instance annotations: COCO json, 206 thing classes.
+
+    Categories are matched by id. Runs in mmdet too: the samples have what its
+    ``LoadAnnotations(with_bbox=True, with_mask=True)`` reads. Score it with
+    :class:`mmentity.evaluation.EntitySegInstanceMetric`.
+
+    The data is for non-commercial use only; see its own licence.
+
+    Args:
+        ann_file: Annotation file, or several, relative to ``data_root``.
+        data_prefix: ``img``: folder of the pictures; the task uses
+            ``images/entity_01_11580/``.
+        **kwargs: As in :class:`EntityDataset`.
+
+    Raises:
+        FileNotFoundError: If an annotation file does not exist.
+        ValueError: If an annotation file is damaged, of another task, or has a
+            category outside the table.
+    """
+
+    METAINFO = metainfo_of(instance_categories())
 
 
 def _existing_name(ann_file: str) -> str:

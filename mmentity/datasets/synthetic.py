@@ -12,11 +12,21 @@ import numpy as np
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
-from mmentity.datasets.categories import entity_categories
+from mmentity.datasets.annotation_forms import (
+    Scene,
+    entity_json,
+    instance_json,
+    panoptic_json,
+    panoptic_segments,
+    semantic_map,
+)
+from mmentity.datasets.categories import instance_categories
 from mmentity.datasets.transforms.geometry import shortest_edge_size
 from mmentity.structures import EntityMap
 
 FOLDERS = ('entity_01_11580', 'entity_02_11598', 'entity_03_10049')
+# two of three pictures go to the first folder, the one with class-aware annotations
+FOLDER_ORDER = (0, 1, 2, 0, 0, 0)
 ANNOTATIONS = 'annotations/entity_segmentation'
 
 
@@ -25,7 +35,8 @@ class DemoOptions:
     """Size and counts of the demo data.
 
     Attributes:
-        num_train: Training pictures, spread over the three folders.
+        num_train: Training pictures; two of three are in the first folder, which has
+            the class-aware annotations too.
         num_val: Validation pictures.
         height: Height of a picture in px; the low-resolution one has half.
         width: Width of a picture in px.
@@ -281,7 +292,7 @@ def _write_split(root: Path, split: str, options: DemoOptions) -> None:
     for index in track_iter_progress((range(count), count)):
         rng = np.random.default_rng((options.seed, ('train', 'val').index(split), index))
         img, entities, category_ids = draw_scene(rng, options)
-        folder = FOLDERS[index % len(FOLDERS)]
+        folder = FOLDERS[FOLDER_ORDER[index % len(FOLDER_ORDER)]]
         name = f'{folder}/demo_{split}_{index:05d}.jpg'
         low_size = shortest_edge_size(*img.shape[:2], min(img.shape[:2]) // 2, max(img.shape[:2]))
         low_img = Image.fromarray(img).resize(low_size[::-1], Image.BILINEAR)
@@ -292,42 +303,44 @@ def _write_split(root: Path, split: str, options: DemoOptions) -> None:
             path = root / ('images_lr' if lr else 'images') / name
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path, quality=92)
-            files[folder, lr].append((name, truth, category_ids))
-    for (folder, lr), scenes in files.items():
-        number = folder.split('_')[1]
-        _write_json(root, f'entityv2_{number}_entity_{split}{"_lr" if lr else ""}.json', scenes)
+            image_id = len(files[folder, lr]) + 1
+            files[folder, lr].append(Scene(image_id, name, truth, category_ids))
     for lr in (False, True):
-        scenes = [scene for folder in FOLDERS for scene in files[folder, lr]]
-        _write_json(root, f'entityv2_010203_entity_{split}{"_lr" if lr else ""}.json', scenes)
+        suffix = f'entity_{split}{"_lr" if lr else ""}.json'
+        for number, folder in zip(('01', '02', '03'), FOLDERS):
+            scenes = files[folder, lr]
+            _write_json(root / ANNOTATIONS / f'entityv2_{number}_{suffix}', entity_json(scenes))
+        merged = [scene for folder in FOLDERS for scene in files[folder, lr]]
+        merged = [scene._replace(image_id=k) for k, scene in enumerate(merged, start=1)]
+        _write_json(root / ANNOTATIONS / f'entityv2_010203_{suffix}', entity_json(merged))
+    _write_class_aware(root / 'annotations', split, files[FOLDERS[0], False])
 
 
-def _write_json(root: Path, name: str, scenes: list) -> None:
-    images, annotations = [], []
-    for image_id, (file_name, entities, category_ids) in enumerate(scenes, start=1):
-        images.append(
-            {
-                'id': image_id,
-                'file_name': file_name,
-                'height': entities.height,
-                'width': entities.width,
-            }
-        )
-        rows = zip(entities.rles(), entities.areas, entities.boxes_xyxy_px, category_ids)
-        for rle, area, (x0, y0, x1, y1), category_id in rows:
-            if area == 0:
-                continue
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': image_id,
-                    'category_id': int(category_id),
-                    'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()},
-                    'area': int(area),
-                    'bbox': [int(v) for v in (x0, y0, x1 - x0, y1 - y0)],
-                    'iscrowd': 0,
-                }
-            )
-    content = {'images': images, 'annotations': annotations, 'categories': entity_categories()}
-    path = root / ANNOTATIONS / name
+def _write_class_aware(root: Path, split: str, scenes: Sequence[Scene]) -> None:
+    """Write the instance, panoptic and semantic annotations of one split.
+
+    They cover the first folder, and their file names begin inside it.
+    """
+    scenes = [scene._replace(file_name=Path(scene.file_name).name) for scene in scenes]
+    path = root / 'instance_segmentation' / f'entityv2_01_instances_{split}.json'
+    _write_json(path, instance_json(scenes, instance_categories()))
+    panoptic, semantic = root / 'panoptic_segmentation', root / 'semantic_segmentation'
+    for folder in (panoptic / f'panoptic_maps_{split}', semantic / f'semantic_maps_{split}'):
+        folder.mkdir(parents=True)
+    infos, pairs = [], []
+    for scene in scenes:
+        png_name = Path(scene.file_name).with_suffix('.png').name
+        png, segments_info = panoptic_segments(scene.entities, scene.category_ids)
+        Image.fromarray(png).save(panoptic / f'panoptic_maps_{split}' / png_name)
+        infos.append(segments_info)
+        classes = semantic_map(scene.entities, scene.category_ids)
+        Image.fromarray(classes).save(semantic / f'semantic_maps_{split}' / png_name)
+        pairs.append(f'{scene.file_name} {png_name}\n')
+    path = panoptic / f'entityv2_01_panoptic_{split}.json'
+    _write_json(path, panoptic_json(scenes, infos))
+    (semantic / f'{split}.txt').write_text(''.join(pairs))
+
+
+def _write_json(path: Path, content: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))

@@ -51,7 +51,7 @@ def test_image_ids_repeat_across_folders(demo_root):
         ]
         for part in ('01', '02', '03')
     ]
-    assert ids == [[1, 2]] * 3
+    assert ids == [[1, 2, 3, 4], [1], [1]]
 
 
 def test_the_same_seed_gives_the_same_files(demo_root, tmp_path):

@@ -184,7 +184,7 @@ def test_an_rle_of_the_wrong_size_names_picture_and_id():
 def test_a_panoptic_png_of_the_wrong_size_is_named(tmp_path):
     png = tmp_path / 'seg.png'
     Image.new('RGB', (6, 4)).save(png)
-    results = {'img_path': 'a.jpg', 'img_id': 1, 'ori_shape': (8, 8), 'instances': []}
+    results = {'img_path': 'a.jpg', 'img_id': 1, 'ori_shape': (8, 8), 'segments_info': []}
     with pytest.raises(SampleError, match=r'seg\.png is 4x6, the picture is 8x8'):
         LoadEntityAnnotations().transform({**results, 'seg_map_path': str(png)})
 

@@ -1,17 +1,55 @@
 """EntitySeg's category tables.
 
-Names repeat and some begin with a space: ids are the only key.
+Names repeat and some begin with a space: ids are the only key. A category is
+shown under a name of its own, the same in every task: a name that several
+entity categories share is followed by the supercategory.
 """
 
 import csv
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple, Optional
+
+from mmentity.visualization.drawing import entity_colours
+
+
+class Category(NamedTuple):
+    """One category of a task.
+
+    Attributes:
+        id: Id in the annotation files of the task.
+        name: Name to show, distinct within every task.
+        is_thing: Whether it is countable.
+        entity_id: Id in the entity table; None for the one category of the
+            semantic task that no entity has.
+    """
+
+    id: int
+    name: str
+    is_thing: bool
+    entity_id: Optional[int]
 
 
 @cache
 def _rows(table: str) -> tuple:
     with (Path(__file__).parent / f'{table}.csv').open(newline='', encoding='utf-8') as file:
         return tuple(csv.DictReader(file))
+
+
+@cache
+def _entities() -> dict:
+    """All entity categories by id."""
+    repeats = Counter(row['name'].strip() for row in _rows('entity'))
+    categories = {}
+    for row in _rows('entity'):
+        name = row['name'].strip()
+        if repeats[name] > 1:
+            name = f'{name} ({row["supercategory"]})'
+        category_id = int(row['id'])
+        categories[category_id] = Category(category_id, name, row['kind'] == 'thing', category_id)
+    return categories
 
 
 def entity_categories() -> list:
@@ -24,3 +62,53 @@ def entity_categories() -> list:
         {'id': int(row['id']), 'name': row['name'], 'supercategory': row['supercategory']}
         for row in _rows('entity')
     ]
+
+
+@cache
+def instance_categories() -> tuple:
+    """The 206 thing categories of the instance task, by ascending id."""
+    return _of_task('instance')
+
+
+@cache
+def panoptic_categories() -> tuple:
+    """The 350 categories of the panoptic task: 279 things, then 71 stuff, each by id.
+
+    OpenMMLab's heads take the first classes for things. The official release
+    numbers its classes by id alone, things and stuff mixed.
+    """
+    return tuple(sorted(_of_task('panoptic'), key=lambda category: not category.is_thing))
+
+
+@cache
+def semantic_categories() -> tuple:
+    """The 150 categories of the semantic task; ids 0..149 are values of the maps."""
+    categories = []
+    for row in _rows('semantic'):
+        entity_id = int(row['entity_id']) if row['entity_id'] else None
+        entity = _entities().get(entity_id)
+        name = entity.name if entity else row['name'].strip()
+        is_thing = entity.is_thing if entity else False
+        categories.append(Category(int(row['id']), name, is_thing, entity_id))
+    return tuple(categories)
+
+
+def metainfo_of(categories: Sequence[Category]) -> dict:
+    """Metainfo of a dataset whose label k is the k-th category.
+
+    Returns:
+        ``classes``, ``thing_classes`` and ``stuff_classes`` (names),
+        ``category_ids``, and ``palette`` (RGB 0..255), in which neighbours differ.
+    """
+    return {
+        'classes': tuple(category.name for category in categories),
+        'thing_classes': tuple(c.name for c in categories if c.is_thing),
+        'stuff_classes': tuple(c.name for c in categories if not c.is_thing),
+        'category_ids': tuple(category.id for category in categories),
+        'palette': [tuple(colour) for colour in entity_colours(len(categories))[1:].tolist()],
+    }
+
+
+def _of_task(task: str) -> tuple:
+    ids = [int(row['id']) for row in _rows('entity') if task in row['tasks'].split()]
+    return tuple(_entities()[category_id] for category_id in sorted(ids))

@@ -22,7 +22,8 @@ class PackEntityInputs(BaseTransform):
     the picture has one (:class:`LoadEntityAnnotations` after
     :class:`ResizeViews`), it carries the truth for scoring: ``gt_entity_map``
     (``ids`` int32 ``(L, H0, W0)``) and ``gt_instances`` with ``labels``,
-    ``areas`` px and ``iscrowd``.
+    ``areas`` px and ``iscrowd``, and for a semantic map ``gt_sem_seg`` (``data``
+    uint8 ``(1, H0, W0)``), as mmseg's metrics read it.
 
     Args:
         meta_keys: Results that go into the metainfo of the sample.
@@ -33,6 +34,8 @@ class PackEntityInputs(BaseTransform):
         meta_keys: Sequence[str] = (
             'img_id',
             'img_path',
+            'seg_map_path',
+            'segments_info',
             'ori_shape',
             'view_boxes',
             'view_shapes',
@@ -76,6 +79,8 @@ class PackEntityInputs(BaseTransform):
             areas=torch.from_numpy(results['gt_areas']),
             iscrowd=torch.from_numpy(results['gt_iscrowd']),
         )
+        if 'gt_seg_map' in results:
+            sample.gt_sem_seg = PixelData(data=torch.from_numpy(results['gt_seg_map'])[None])
 
 
 def _stack_views(imgs: Sequence[np.ndarray]) -> Tensor:

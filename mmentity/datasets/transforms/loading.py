@@ -1,6 +1,7 @@
 """Pictures and entity annotations from disk."""
 
 import io
+from collections.abc import Sequence
 from typing import Optional
 
 import mmengine.fileio as fileio
@@ -9,8 +10,13 @@ from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 
 from mmentity.datasets.errors import SampleError
+from mmentity.datasets.transforms.geometry import shortest_edge_size
 from mmentity.registry import TRANSFORMS
 from mmentity.structures import EntityMap
+
+IGNORED = 255
+# the low-resolution pictures of EntitySeg, px
+LOW_SHORT_SIDE, LOW_LONG_SIDE = 800, 1333
 
 
 @TRANSFORMS.register_module()
@@ -69,10 +75,13 @@ class LoadEntityImage(BaseTransform):
 class LoadEntityAnnotations(BaseTransform):
     """Load the entities of a picture as one :class:`EntityMap`.
 
-    Reads COCO segmentations (``instances``) or a panoptic PNG
-    (``seg_map_path`` and ``segments_info``). Adds ``gt_entity_map``,
+    Reads whichever a sample has: a panoptic PNG (``segments_info`` and
+    ``seg_map_path``), COCO segmentations (``instances``), or a semantic map
+    (``seg_map_path`` and ``num_classes``), each class of which becomes one entity
+    and whose other pixels, 255, are no entity. Adds ``gt_entity_map``,
     ``gt_labels`` int64 ``(K,)``, ``gt_areas`` float64 ``(K,)`` px as annotated,
-    and ``gt_iscrowd`` bool ``(K,)``.
+    and ``gt_iscrowd`` bool ``(K,)``; for a semantic map also ``gt_seg_map`` uint8
+    ``(H0, W0)``, the truth of mIoU.
 
     Args:
         backend_args: Where to read PNGs from, as in mmengine's ``fileio``.
@@ -86,39 +95,92 @@ class LoadEntityAnnotations(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Load the annotations of one sample."""
-        height, width = results['ori_shape']
-        records = results['instances']
         try:
-            if results.get('seg_map_path'):
-                entities = self._from_png(results['seg_map_path'], records, height, width)
+            if 'segments_info' in results:
+                self._load_panoptic(results)
+            elif 'instances' in results:
+                self._load_instances(results)
             else:
-                masks = [record['mask'] for record in records]
-                entities = EntityMap.from_segmentations(masks, height, width)
+                self._load_semantic(results)
         except (OSError, ValueError) as error:
             raise SampleError(
                 f'the annotation of {results["img_path"]} (image id {results["img_id"]}) is '
                 f'unusable: {error}'
             ) from error
-        results['gt_entity_map'] = entities
-        results['gt_labels'] = np.array([r['bbox_label'] for r in records], dtype=np.int64)
-        results['gt_iscrowd'] = np.array([r['ignore_flag'] for r in records], dtype=bool)
-        areas = entities.areas
-        results['gt_areas'] = np.array(
-            [r.get('area', a) for r, a in zip(records, areas)], dtype=np.float64
-        )
         return results
 
-    def _from_png(self, path: str, records: list, height: int, width: int) -> EntityMap:
-        colours = np.asarray(
-            Image.open(io.BytesIO(fileio.get(path, backend_args=self.backend_args))).convert('RGB')
-        )
-        if colours.shape[:2] != (height, width):
-            raise ValueError(
-                f'{path} is {colours.shape[0]}x{colours.shape[1]}, the picture is {height}x{width} '
-                '(height x width)'
-            )
+    def _load_instances(self, results: dict) -> None:
+        records = results['instances']
+        masks = [record['mask'] for record in records]
+        entities = EntityMap.from_segmentations(masks, *results['ori_shape'])
+        areas = [r.get('area', area) for r, area in zip(records, entities.areas)]
+        labels = [record['bbox_label'] for record in records]
+        _add_truth(results, entities, labels, areas, [r['ignore_flag'] for r in records])
+
+    def _load_panoptic(self, results: dict) -> None:
+        path, records = results['seg_map_path'], results['segments_info']
+        colours = np.asarray(self._open(path, results['ori_shape']).convert('RGB'))
         segments = colours.astype(np.int64) @ np.array([1, 256, 65536])
-        return EntityMap.from_segment_ids(segments, [record['segment_id'] for record in records])
+        segment_ids = [record['id'] for record in records]
+        _check_segments(path, set(np.unique(segments).tolist()) - {0}, records)
+        entities = EntityMap.from_segment_ids(segments, segment_ids)
+        labels, areas, crowd = (
+            [r[key] for r in records] for key in ('category', 'area', 'iscrowd')
+        )
+        _add_truth(results, entities, labels, areas, crowd)
+
+    def _load_semantic(self, results: dict) -> None:
+        path = results['seg_map_path']
+        picture = self._open(path, results['ori_shape'])
+        if picture.mode not in ('L', 'P', 'I;16', 'I'):
+            raise ValueError(
+                f'{path} is of mode {picture.mode}; a semantic map has one channel of class numbers'
+            )
+        classes = np.asarray(picture)
+        labels = np.setdiff1d(classes, [IGNORED])
+        if len(labels) and labels[-1] >= results['num_classes']:
+            raise ValueError(
+                f'{path} holds the value {labels[-1]}; classes are 0 to '
+                f'{results["num_classes"] - 1}, and {IGNORED} is to be ignored'
+            )
+        entities = EntityMap.from_segment_ids(classes, labels)
+        results['gt_seg_map'] = classes.astype(np.uint8)
+        _add_truth(results, entities, labels, entities.areas, np.zeros(len(labels)))
+
+    def _open(self, path: str, expected: tuple) -> Image.Image:
+        """Open a map and check its size against that of the picture."""
+        picture = Image.open(io.BytesIO(fileio.get(path, backend_args=self.backend_args)))
+        actual = picture.size[::-1]
+        if actual != tuple(expected):
+            raise ValueError(
+                f'{path} is {actual[0]}x{actual[1]}, the picture is {expected[0]}x{expected[1]} '
+                f'(height x width); {_map_size_hint(actual, expected)}'
+            )
+        return picture
+
+
+def _add_truth(
+    results: dict, entities: EntityMap, labels: Sequence, areas: Sequence, iscrowd: Sequence
+) -> None:
+    results['gt_entity_map'] = entities
+    results['gt_labels'] = np.asarray(labels, dtype=np.int64)
+    results['gt_areas'] = np.asarray(areas, dtype=np.float64)
+    results['gt_iscrowd'] = np.asarray(iscrowd, dtype=bool)
+
+
+def _check_segments(path: str, found: set, records: Sequence[dict]) -> None:
+    """Check that a panoptic PNG holds the segments that its json lists."""
+    listed = {record['id'] for record in records}
+    missing = {record['id'] for record in records if record['area'] > 0} - found
+    for ids, sentence in (
+        (found - listed, 'has segments that its json does not list'),
+        (missing, 'lacks segments that its json lists'),
+    ):
+        if ids:
+            shown = ', '.join(map(str, sorted(ids)[:5])) + (', ...' if len(ids) > 5 else '')
+            raise ValueError(
+                f'{path} {sentence} ({shown}); json and PNGs must come from the same release'
+            )
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -130,6 +192,23 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     elif picture.mode == 'F':
         raise ValueError('it holds floating point values; save it as 8 or 16 bit')
     return picture.convert('RGB')
+
+
+def _map_size_hint(actual: tuple, expected: tuple) -> str:
+    """Tell what a map of another size than its picture may belong to."""
+    low, low_of_map = (
+        shortest_edge_size(*size, LOW_SHORT_SIDE, LOW_LONG_SIDE) for size in (expected, actual)
+    )
+    if _is_about(actual, low):
+        return 'the map fits the low-resolution picture; use images_lr or the high-resolution map'
+    if _is_about(expected, low_of_map):
+        return 'the picture is the low-resolution one; use images or the low-resolution map'
+    return 'it fits the low-resolution picture neither; fetch both files again'
+
+
+def _is_about(size: tuple, other: tuple) -> bool:
+    """Whether two sizes differ by no more than rounding."""
+    return all(abs(a - b) <= 1 for a, b in zip(size, other))
 
 
 def _size_hint(actual: tuple, expected: tuple) -> str:

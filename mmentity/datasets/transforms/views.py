@@ -5,6 +5,7 @@ from typing import Optional, Union
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import Compose
 
 from mmentity.datasets.transforms.geometry import corner_boxes, resize_image, shortest_edge_size
 from mmentity.registry import TRANSFORMS
@@ -108,6 +109,38 @@ class ResizeViews(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class RandomCropViews(BaseTransform):
+    """Cut a square of fixed size out of the views at random.
+
+    Views that are smaller are padded with grey at the right and bottom. Each
+    view is cut for itself.
+
+    Args:
+        size: Side of the square in px.
+        pad_value: Grey value of the padding, 0..255.
+    """
+
+    def __init__(self, size: int = 512, pad_value: int = 128) -> None:
+        self.size = size
+        self.pad_value = pad_value
+
+    def transform(self, results: dict) -> dict:
+        """Cut the views of one sample."""
+        size = self.size
+        boxes = [_random_square(*img.shape[:2], size) for img in results['view_imgs']]
+        results['view_imgs'] = [
+            _cut_square(img, box, size, self.pad_value)
+            for img, box in zip(results['view_imgs'], boxes)
+        ]
+        if 'view_maps' in results:
+            results['view_maps'] = [
+                entities.crop(box) for entities, box in zip(results['view_maps'], boxes)
+            ]
+        results['view_shapes'] = [(size, size)] * len(boxes)
+        return results
+
+
+@TRANSFORMS.register_module()
 class LargeScaleJitter(BaseTransform):
     """Resize by a random factor and cut a square of fixed size (LSJ).
 
@@ -124,23 +157,51 @@ class LargeScaleJitter(BaseTransform):
     def __init__(
         self, size: int = 1024, scale: Sequence[float] = (0.1, 2.0), pad_value: int = 128
     ) -> None:
-        self.size = size
         self.scale = tuple(scale)
-        self.pad_value = pad_value
+        self.crop = RandomCropViews(size, pad_value)
 
     def transform(self, results: dict) -> dict:
         """Jitter one sample."""
-        img, size = results['img'], self.size
-        factor = np.random.uniform(*self.scale) * size / max(img.shape[:2])
+        img, entities = results['img'], results.get('gt_entity_map')
+        factor = np.random.uniform(*self.scale) * self.crop.size / max(img.shape[:2])
         height, width = (max(1, round(side * factor)) for side in img.shape[:2])
-        top, left = (int(np.random.randint(max(side - size, 0) + 1)) for side in (height, width))
-        cut = (slice(top, top + size), slice(left, left + size))
-        square = np.full((size, size, 3), self.pad_value, dtype=np.uint8)
-        patch = resize_image(img, height, width)[cut]
-        square[: patch.shape[0], : patch.shape[1]] = patch
-        results['view_imgs'], results['view_shapes'] = [square], [(size, size)]
         results['view_boxes'] = np.array([[0, 0, img.shape[1], img.shape[0]]])
-        if 'gt_entity_map' in results:
-            box = (left, top, min(left + size, width), min(top + size, height))
-            results['view_maps'] = [results['gt_entity_map'].resize(height, width).crop(box)]
+        results['view_imgs'] = [resize_image(img, height, width)]
+        if entities is not None:
+            results['view_maps'] = [entities.resize(height, width)]
+        return self.crop.transform(results)
+
+
+@TRANSFORMS.register_module()
+class ApplyToViews(BaseTransform):
+    """Apply transforms of another package to the picture of each view.
+
+    For transforms that change colours and leave the geometry alone, such as
+    ``mmseg.PhotoMetricDistortion``; every view draws its own numbers.
+
+    Args:
+        transforms: Configs of transforms that read and write ``img``, uint8 BGR.
+    """
+
+    def __init__(self, transforms: Sequence[dict]) -> None:
+        self.transforms = Compose(transforms)
+
+    def transform(self, results: dict) -> dict:
+        """Change the views of one sample."""
+        results['view_imgs'] = [
+            self.transforms({'img': img})['img'] for img in results['view_imgs']
+        ]
         return results
+
+
+def _random_square(height: int, width: int, size: int) -> tuple:
+    """Draw a box xyxy px of at most ``size`` a side inside a picture."""
+    top, left = (int(np.random.randint(max(side - size, 0) + 1)) for side in (height, width))
+    return left, top, min(left + size, width), min(top + size, height)
+
+
+def _cut_square(img: np.ndarray, box: tuple, size: int, pad_value: int) -> np.ndarray:
+    x0, y0, x1, y1 = box
+    square = np.full((size, size, 3), pad_value, dtype=np.uint8)
+    square[: y1 - y0, : x1 - x0] = img[y0:y1, x0:x1]
+    return square
