@@ -29,7 +29,7 @@ class EntityMask2Former(Mask2Former):
         return super().extract_feat(batch_inputs.flatten(0, 1))
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
-        """Predict the entities of every picture at its original size.
+        """Predict the entities, or what else ``test_cfg`` asks for, at the original size.
 
         Args:
             batch_inputs: ``(B, V, 3, H, W)``, normalised and padded.
@@ -39,14 +39,15 @@ class EntityMask2Former(Mask2Former):
             The samples with ``pred_entity_map`` (``ids`` int32 ``(1, H0, W0)``, k
             is row k-1 of the instances) and ``pred_instances``: ``scores``
             descending, ``labels``, ``bboxes`` xyxy px, ``areas`` px,
-            ``query_inds``, and ``masks`` where ``test_cfg`` asks for them.
+            ``query_inds``, and ``masks`` where ``test_cfg`` asks for them; for other
+            tasks as :class:`EntityFusionHead` says.
         """
         features = self.extract_feat(batch_inputs)
         cls_logits, mask_logits = self.panoptic_head.predict(features, batch_data_samples)
         results = self.panoptic_fusion_head.predict(cls_logits, mask_logits, batch_data_samples)
         for sample, result in zip(batch_data_samples, results):
-            sample.pred_entity_map = result['pred_entity_map']
-            sample.pred_instances = result['pred_instances']
+            for name, value in result.items():
+                setattr(sample, name, value)
         return batch_data_samples
 
 

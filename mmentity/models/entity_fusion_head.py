@@ -1,51 +1,67 @@
-"""From the logits of a head to one entity map for each picture."""
+"""From the logits of a head to the result of each picture."""
 
 from typing import Optional
 
 import torch
+from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.models.seg_heads.panoptic_fusion_heads.base_panoptic_fusion_head import (
     BasePanopticFusionHead,
 )
 from mmdet.structures import SampleList
 from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData, PixelData
+from pycocotools import mask as mask_utils
 from torch import Tensor
 
-from mmentity.models.view_fusion import fuse_views
+from mmentity.models.task_fusion import fuse_instances, fuse_panoptic, fuse_semantic
+from mmentity.models.view_fusion import fuse_entities, look_up
+from mmentity.models.view_geometry import ViewGeometry
 from mmentity.registry import MODELS
 from mmentity.structures import EntityMap
 
+TASKS = ('entity', 'instance', 'semantic', 'panoptic')
 MASK_SCORES = ('official', 'probability')
 MASK_FORMATS = (None, 'bool', 'rle')
 
 
 @MODELS.register_module()
 class EntityFusionHead(BasePanopticFusionHead):
-    """Turn class and mask logits into disjoint, scored entities.
+    """Turn class and mask logits into entities, or into the result of another task.
 
     ``test_cfg`` knows:
 
-    - ``max_per_image`` (int): The queries of the highest class scores that are
-      looked at. Defaults to all.
-    - ``mask_score`` (str): The final score is the class score times the mean,
-      over the final pixels of an entity, of the sigmoid of its fused probability
-      (``'official'``, the default: the released code applies the sigmoid twice,
-      and thresholds of 0.3 to 0.6 in the wild are tuned to that) or of the
-      probability itself (``'probability'``).
-    - ``mask_thr`` (float): Fused probability above which a pixel can belong to a
-      query, 0.5 to 1. Defaults to 0.5.
+    - ``entity_on``, ``instance_on``, ``semantic_on``, ``panoptic_on`` (bool): The
+      results to make. ``entity_on`` defaults to True, unless another is set;
+      ``instance_on`` and ``entity_on`` exclude each other, since both make
+      ``pred_instances``.
+    - ``max_per_image`` (int): Entities: the queries of the highest class scores
+      that are looked at, by default all. Instances: the pairs of query and class
+      of the highest scores, by default 100.
+    - ``mask_score`` (str): Entities: the final score is the class score times the
+      mean, over the final pixels of an entity, of the sigmoid of its fused
+      probability (``'official'``, the default: the released code applies the
+      sigmoid twice, and thresholds of 0.3 to 0.6 in the wild are tuned to that)
+      or of the probability itself (``'probability'``).
+    - ``mask_thr`` (float): Entities: fused probability above which a pixel can
+      belong to a query, 0.5 to 1. Defaults to 0.5.
     - ``masks`` (str, optional): Whether ``pred_instances`` carries ``masks`` too:
       ``'bool'`` ``(N, H0, W0)``, which costs N times the entity map, or
-      ``'rle'``, COCO RLE. Defaults to None.
+      ``'rle'``, COCO RLE. Defaults to None for entities, and to ``'rle'`` for
+      instances, which always have masks.
+    - ``object_mask_thr`` (float): Panoptic: queries at or below this class score
+      take no part, 0..1. Defaults to 0.8.
+    - ``iou_thr`` (float): Panoptic: a query is dropped if it keeps less than this
+      share of its own mask, 0..1. Defaults to 0.8.
 
     Args:
-        num_things_classes: Classes of the head; 1 for entities.
+        num_things_classes: Thing classes of the head; 1 for entities.
         num_stuff_classes: Stuff classes; 0 for entities.
         test_cfg: As above.
         init_cfg: Unused, as in mmdet.
 
     Raises:
-        ValueError: If ``mask_score`` or ``masks`` is not one of the above.
+        ValueError: If ``mask_score`` or ``masks`` is not one of the above, or
+            entities and instances are both asked for.
     """
 
     def __init__(
@@ -62,6 +78,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         self.mask_format = _choice(test_cfg, 'masks', MASK_FORMATS)
         self.mask_thr = test_cfg.get('mask_thr', 0.5)
         self.max_per_image = test_cfg.get('max_per_image')
+        self.tasks = _tasks_of(test_cfg)
 
     def loss(self, **kwargs) -> dict:
         """Return no loss: nothing here is learnt."""
@@ -70,7 +87,7 @@ class EntityFusionHead(BasePanopticFusionHead):
     def predict(
         self, mask_cls_results: Tensor, mask_pred_results: Tensor, batch_data_samples: SampleList
     ) -> list:
-        """Fuse every picture of a batch.
+        """Make the results of every picture of a batch.
 
         Args:
             mask_cls_results: Class logits ``(B, Q, classes + 1)``.
@@ -79,26 +96,41 @@ class EntityFusionHead(BasePanopticFusionHead):
                 ``view_shapes`` and ``batch_input_shape``.
 
         Returns:
-            For each picture a dict of ``pred_entity_map`` and ``pred_instances``.
-        """
-        return [
-            self._predict_single(cls_logits, mask_logits, sample.metainfo)
-            for cls_logits, mask_logits, sample in zip(
-                mask_cls_results, mask_pred_results, batch_data_samples
-            )
-        ]
+            For each picture a dict with, as asked for, ``pred_entity_map`` and
+            ``pred_instances``; ``pred_instances``; ``pred_sem_seg`` (``data``
+            int32 ``(1, H0, W0)``); ``pred_panoptic_seg`` (``sem_seg`` int32
+            ``(1, H0, W0)``, class + 1000 x number of the thing, the number of
+            classes where nothing is, as in mmdet).
 
-    def _predict_single(self, cls_logits: Tensor, mask_logits: Tensor, meta: dict) -> dict:
-        class_scores, labels = cls_logits.float().softmax(dim=-1)[:, :-1].max(dim=-1)
+        Raises:
+            ValueError: If the masks do not have the views of the samples.
+        """
+        makers = {
+            'entity': self._entities,
+            'instance': self._instances,
+            'semantic': self._semantic,
+            'panoptic': self._panoptic,
+        }
+        results = []
+        for cls_logits, mask_logits, sample in zip(
+            mask_cls_results, mask_pred_results, batch_data_samples
+        ):
+            geometry = _geometry_of(mask_logits, sample.metainfo)
+            class_probs = cls_logits.float().softmax(dim=-1)
+            result = {}
+            for task in self.tasks:
+                result.update(makers[task](class_probs, mask_logits, geometry))
+            results.append(result)
+        return results
+
+    def _entities(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+        class_scores, labels = class_probs[:, :-1].max(dim=-1)
         class_scores, query_inds = class_scores.sort(descending=True, stable=True)
         keep = slice(self.max_per_image)
         class_scores, query_inds = class_scores[keep], query_inds[keep]
-        fused = fuse_views(
+        fused = fuse_entities(
             mask_logits[query_inds],
-            meta['view_boxes'],
-            meta['view_shapes'],
-            meta['batch_input_shape'],
-            meta['ori_shape'],
+            geometry,
             mask_thr=self.mask_thr,
             sigmoid_twice=self.mask_score == 'official',
         )
@@ -114,10 +146,84 @@ class EntityFusionHead(BasePanopticFusionHead):
         )
         if self.mask_format is not None:
             instances.masks = _masks_of(entity_map, len(scores), self.mask_format)
-        return {
-            'pred_entity_map': PixelData(ids=entity_map[None]),
-            'pred_instances': instances,
-        }
+        return {'pred_entity_map': PixelData(ids=entity_map[None]), 'pred_instances': instances}
+
+    def _instances(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+        scores = class_probs[:, :-1].flatten()
+        scores, pairs = scores.topk(min(self.max_per_image or 100, len(scores)))
+        labels = pairs % self.num_classes
+        if self.num_stuff_classes:
+            things = labels < self.num_things_classes
+            scores, pairs, labels = scores[things], pairs[things], labels[things]
+        # a query that stands for several classes has one mask
+        queries, place = (pairs // self.num_classes).unique(return_inverse=True)
+        masks = fuse_instances(mask_logits[queries], geometry)
+        mask_scores = (masks.prob_sums / (masks.areas + 1e-6)).float()
+        scores, order = (scores * mask_scores[place]).sort(descending=True, stable=True)
+        place = place[order]
+        rles = [masks.rles[k] for k in place.tolist()]
+        instances = InstanceData(
+            scores=scores,
+            labels=labels[order],
+            bboxes=masks.boxes_xyxy_px[place].float(),
+            areas=masks.areas[place],
+            query_inds=queries[place],
+        )
+        instances.masks = (
+            _decode(rles, geometry).to(scores.device) if self.mask_format == 'bool' else rles
+        )
+        return {'pred_instances': instances}
+
+    def _semantic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+        classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry)
+        return {'pred_sem_seg': PixelData(data=classes[None])}
+
+    def _panoptic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+        scores, labels = class_probs.max(dim=-1)
+        keep = (labels != self.num_classes) & (scores > self.test_cfg.get('object_mask_thr', 0.8))
+        fused = fuse_panoptic(
+            scores[keep],
+            labels[keep].tolist(),
+            mask_logits[keep],
+            geometry,
+            self.num_things_classes,
+            self.test_cfg.get('iou_thr', 0.8),
+        )
+        values, things = [self.num_classes], 0
+        for label in fused.labels:
+            is_thing = label < self.num_things_classes
+            things += is_thing
+            values.append(label + INSTANCE_OFFSET * things * is_thing)
+        table = torch.tensor(values, dtype=torch.int32, device=fused.segments.device)
+        return {'pred_panoptic_seg': PixelData(sem_seg=look_up(fused.segments, table)[None])}
+
+
+def _tasks_of(cfg: dict) -> list:
+    """Tasks whose results are asked for, in the order of ``TASKS``."""
+    others = [task for task in TASKS[1:] if cfg.get(f'{task}_on', False)]
+    tasks = ['entity'] * cfg.get('entity_on', not others) + others
+    if 'entity' in tasks and 'instance' in tasks:
+        raise ValueError(
+            'test_cfg sets entity_on and instance_on; both make pred_instances, choose one'
+        )
+    return tasks
+
+
+def _geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:
+    geometry = ViewGeometry(
+        mask_logits.shape[-2:],
+        meta['view_boxes'],
+        meta['view_shapes'],
+        meta['batch_input_shape'],
+        meta['ori_shape'],
+        mask_logits.device,
+    )
+    if geometry.num_views != mask_logits.shape[1]:
+        raise ValueError(
+            f'the model gives masks on {mask_logits.shape[1]} views, the sample has '
+            f'{geometry.num_views}; train and test with the same pipeline'
+        )
+    return geometry
 
 
 def _choice(cfg: dict, key: str, allowed: tuple) -> Optional[str]:
@@ -131,9 +237,7 @@ def _renumber(owners: Tensor, order: Tensor) -> Tensor:
     """Renumber a map ``(H, W)`` of ranks 1..Q so that k is the k-th of ``order``."""
     table = torch.zeros(len(order) + 1, dtype=torch.int32, device=owners.device)
     table[order + 1] = torch.arange(1, len(order) + 1, dtype=torch.int32, device=owners.device)
-    for strip in owners.split(256):
-        strip.copy_(table[strip.long()])
-    return owners
+    return look_up(owners, table)
 
 
 def _masks_of(entity_map: Tensor, num_entities: int, mask_format: str) -> object:
@@ -141,3 +245,10 @@ def _masks_of(entity_map: Tensor, num_entities: int, mask_format: str) -> object
         return EntityMap(entity_map.cpu().numpy(), num_entities).rles()
     numbers = torch.arange(1, num_entities + 1, device=entity_map.device)
     return entity_map[None] == numbers.view(-1, 1, 1)
+
+
+def _decode(rles: list, geometry: ViewGeometry) -> Tensor:
+    """Boolean masks ``(N, H0, W0)``."""
+    if not rles:
+        return torch.zeros((0, geometry.height, geometry.width), dtype=torch.bool)
+    return torch.from_numpy(mask_utils.decode(rles)).permute(2, 0, 1).bool()

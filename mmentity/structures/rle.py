@@ -144,3 +144,38 @@ def encode_map(ids: np.ndarray, num_entities: int) -> list:
         rle = {'size': [height, width], 'counts': np.diff(borders, prepend=0).tolist()}
         rles.append(mask_utils.frPyObjects(rle, height, width))
     return rles
+
+
+def encode_patches(patches: list, height: int, width: int) -> dict:
+    """Encode one mask that is given in disjoint patches as a compressed COCO RLE.
+
+    Costs the pixels of the patches, not those of the picture.
+
+    Args:
+        patches: Tuples of a mask bool ``(h, w)`` and its place ``x0``, ``y0`` in px.
+        height: Height of the picture in px.
+        width: Width of the picture in px.
+
+    Returns:
+        Dict with ``size`` and ``counts`` (bytes).
+    """
+    starts, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for mask, x0, y0 in patches:
+        # a row of zeros below keeps the runs of neighbouring columns apart
+        columns = np.zeros((mask.shape[1], mask.shape[0] + 1), dtype=np.int8)
+        columns[:, :-1] = mask.T
+        change = np.diff(columns.ravel(), prepend=np.int8(0))
+        for edges, value in ((starts, 1), (ends, -1)):
+            column, row = np.divmod(np.flatnonzero(change == value), columns.shape[1])
+            edges.append((column + x0) * height + row + y0)
+    starts, ends = np.sort(np.concatenate(starts)), np.sort(np.concatenate(ends))
+    joined = starts[1:] == ends[:-1]
+    starts, ends = (
+        starts[np.append(True, ~joined)[: len(starts)]],
+        ends[np.append(~joined, True)[: len(ends)]],
+    )
+    edges = np.stack([starts, ends], axis=1).ravel()
+    counts = np.diff(np.append(edges, height * width), prepend=0).tolist()
+    if len(edges) and edges[-1] == height * width:
+        counts.pop()
+    return mask_utils.frPyObjects({'size': [height, width], 'counts': counts}, height, width)

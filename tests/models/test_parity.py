@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
+from pycocotools import mask as mask_utils
 
-from mmentity.models.view_fusion import fuse_views
+from mmentity.models import EntityFusionHead
+from mmentity.models.task_fusion import fuse_panoptic, semantic_strips
+from mmentity.models.view_fusion import fuse_entities
+from mmentity.models.view_geometry import ViewGeometry
 from tests.models.parity import build_with_weights, tiny_options
 
 TINY = '_base_/models/cropformer_swin-t.py'
@@ -156,18 +160,98 @@ def test_postprocess_cases(reference, case, strip_pixels, monkeypatch):
     class_scores = torch.from_numpy(arrays['pred_cls']).softmax(-1)[order, 0]
     assert largest(class_scores, arrays['class_scores']) < 1e-6
     height, width = (int(v) for v in arrays['original_size'])
-    fused = fuse_views(
-        torch.from_numpy(arrays['pred_masks_low'])[order],
+    mask_logits = torch.from_numpy(arrays['pred_masks_low'])[order]
+    geometry = ViewGeometry(
+        mask_logits.shape[-2:],
         [[0, 0, width, height], *arrays['crop_region'].tolist()],
         arrays['image_sizes'].tolist(),
         arrays['padded_size'].tolist(),
         (height, width),
+        mask_logits.device,
     )
+    fused = fuse_entities(mask_logits, geometry)
     certain = ~uncertain_pixels(arrays, width)
     assert np.array_equal(fused.owners.numpy()[certain], arrays['id_map'][certain])
     scores = class_scores * fused.prob_sums / (fused.areas + 1e-6)
     assert largest(scores, arrays['scores']) < 1e-4
     assert np.abs(fused.areas.numpy() - arrays['areas']).max() <= (~certain).sum()
+
+
+TEN_SIZE = (121, 170)
+
+
+@pytest.fixture(scope='module')
+def ten(reference):
+    """Logits of a 10 class head, where they lie, and the official results."""
+    info, arrays = reference.load('mask2former_swin_t')
+    arrays = {name[4:]: arrays[name] for name in arrays if name.startswith('ten/')}
+    mask_logits = torch.from_numpy(arrays['mask_low'])[:, None]
+    height, width = TEN_SIZE
+    low = mask_logits.shape[-2:]
+    geometry = ViewGeometry(
+        low, [[0, 0, width, height]], [(75, 107)], (80, 112), TEN_SIZE, mask_logits.device
+    )
+    probs = torch.from_numpy(arrays['mask_cls']).softmax(dim=-1)
+    return info, arrays, probs, mask_logits, geometry
+
+
+def test_semantic_inference(ten, monkeypatch):
+    _, arrays, probs, mask_logits, geometry = ten
+    monkeypatch.setattr('mmentity.models.task_fusion.STRIP_VALUES', 100_000)
+    strips = list(semantic_strips(probs[:, :-1], mask_logits, geometry))
+    assert len(strips) > 5
+    scores = torch.cat([scores for _, _, scores in strips], dim=1)
+    assert largest(scores[:, ::2, ::2], arrays['semantic_s2']) < 1e-4
+    unsure = np.unpackbits(arrays['semantic_margin_small'], axis=1)[:, : TEN_SIZE[1]].astype(bool)
+    certain = ~unsure
+    assert np.array_equal(scores.argmax(0).numpy()[certain], arrays['semantic_argmax'][certain])
+    assert certain.mean() > 0.9
+
+
+@pytest.mark.parametrize('name', ['default', 'loose', 'all'])
+def test_panoptic_inference(ten, name, monkeypatch):
+    info, arrays, probs, mask_logits, geometry = ten
+    monkeypatch.setattr('mmentity.models.task_fusion.STRIP_VALUES', 100_000)
+    expected = info['panoptic'][name]
+    scores, labels = probs.max(dim=-1)
+    keep = (labels != 10) & (scores > expected['object_mask_threshold'])
+    assert keep.sum() == expected['kept_queries']
+    fused = fuse_panoptic(
+        scores[keep],
+        labels[keep].tolist(),
+        mask_logits[keep],
+        geometry,
+        num_things_classes=6,
+        iou_thr=expected['overlap_threshold'],
+    )
+    assert fused.labels == [segment['category_id'] for segment in expected['segments_info']]
+    assert (fused.segments.numpy() == arrays[f'panoptic_{name}']).mean() >= 0.999
+
+
+@pytest.mark.parametrize(
+    ('prefix', 'things_only'), [('instance', False), ('instance_things', True)]
+)
+def test_instance_inference(ten, prefix, things_only):
+    _, arrays, probs, mask_logits, geometry = ten
+    head = EntityFusionHead(
+        6 if things_only else 10, 4 if things_only else 0, test_cfg={'instance_on': True}
+    )
+    instances = head._instances(probs, mask_logits, geometry)['pred_instances']
+    assert len(instances) == len(arrays[f'{prefix}_scores'])
+    assert largest(instances.scores, arrays[f'{prefix}_scores']) < 1e-4
+    # neighbours of nearly equal score may change places
+    gaps = -np.diff(arrays[f'{prefix}_scores'])
+    clear = np.append(gaps > 1e-5, True) & np.append(True, gaps > 1e-5)
+    assert clear.mean() > 0.9
+    for key, ours in (('labels', instances.labels), ('query', instances.query_inds)):
+        assert np.array_equal(ours.numpy()[clear], arrays[f'{prefix}_{key}'][clear]), key
+    areas = instances.areas.numpy()[clear]
+    assert np.abs(areas - arrays[f'{prefix}_areas'][clear]).max() <= 2
+    if not things_only:
+        masks = mask_utils.decode(instances.masks)[::2, ::2].transpose(2, 0, 1)
+        packed = arrays['instance_masks_s2']
+        expected = np.unpackbits(packed, axis=2)[..., : masks.shape[2]]
+        assert (masks[clear] == expected[clear]).mean() > 0.9999
 
 
 @pytest.fixture(scope='module')

@@ -6,18 +6,25 @@ from torch.nn import functional as F  # noqa: N812
 
 from mmentity.datasets.transforms.geometry import corner_boxes, shortest_edge_size
 from mmentity.models import EntityFusionHead
-from mmentity.models.view_fusion import fuse_views
+from mmentity.models.view_fusion import fuse_entities
+from mmentity.models.view_geometry import ViewGeometry
 
 SIZES = [(131, 177), (64, 96), (96, 64), (1, 1), (3, 50), (33, 300)]
 
 
-def geometry(height, width, short_side=64, long_side=100):
+def layout(height, width, short_side=64, long_side=100):
     boxes = [[0, 0, width, height], *corner_boxes(height, width, 0.7).tolist()]
     shapes = [
         shortest_edge_size(y1 - y0, x1 - x0, short_side, long_side) for x0, y0, x1, y1 in boxes
     ]
     padded = [-(-max(shape[axis] for shape in shapes) // 32) * 32 for axis in (0, 1)]
     return boxes, shapes, padded
+
+
+def fuse(mask_logits, boxes, shapes, padded, size, **options):
+    low = mask_logits.shape[-2:]
+    geometry = ViewGeometry(low, boxes, shapes, padded, size, mask_logits.device)
+    return fuse_entities(mask_logits, geometry, **options)
 
 
 def plain_probs(mask_logits, boxes, shapes, padded, size):
@@ -57,12 +64,12 @@ def logits_of(kind, num_queries, low):
 @pytest.mark.parametrize('size', SIZES)
 def test_equals_the_plain_implementation(kind, size):
     torch.manual_seed(0)
-    boxes, shapes, padded = geometry(*size)
+    boxes, shapes, padded = layout(*size)
     mask_logits = logits_of(kind, 12, [side // 4 for side in padded])
     probs = plain_probs(mask_logits, boxes, shapes, padded, size)
     masks = probs > 0.5
     owners = torch.where(masks.any(0), masks.int().argmax(0) + 1, 0)
-    fused = fuse_views(mask_logits, boxes, shapes, padded, size)
+    fused = fuse(mask_logits, boxes, shapes, padded, size)
     certain = ((probs - 0.5).abs() > 1e-5).all(0)
     assert torch.equal(fused.owners[certain].long(), owners[certain])
     assert certain.float().mean() > 0.9 or kind in ('saturated', 'lonely')
@@ -85,29 +92,27 @@ def test_one_view_and_the_plain_probability():
     torch.manual_seed(0)
     logits = 4 * torch.randn(6, 1, 16, 24)
     boxes, shapes, padded, size = [[0, 0, 90, 61]], [(60, 90)], (64, 96), (61, 90)
-    fused = fuse_views(logits, boxes, shapes, padded, size, sigmoid_twice=False)
+    fused = fuse(logits, boxes, shapes, padded, size, sigmoid_twice=False)
     probs = plain_probs(logits, boxes, shapes, padded, size)
     assert torch.equal(fused.owners > 0, (probs > 0.5).any(0))
     assert (fused.prob_sums / fused.areas.clamp(min=1)).max() <= 1
 
 
-@pytest.mark.parametrize(
-    ('change', 'message'),
-    [
-        ({'view_boxes': [[0, 0, 9, 9]]}, 'masks on 5 views, the sample has 1 boxes and 5 shapes'),
-        ({'mask_thr': 0.3}, 'mask_thr is 0.3; it must be at least 0.5'),
-    ],
-)
-def test_exceptions(change, message):
-    boxes, shapes, padded = geometry(20, 30)
-    arguments = {'view_boxes': boxes, 'view_shapes': shapes, 'padded_shape': padded, **change}
-    with pytest.raises(ValueError, match=message):
-        fuse_views(torch.zeros(2, 5, 8, 8), ori_shape=(20, 30), **arguments)
+def test_exceptions():
+    boxes, shapes, padded = layout(20, 30)
+    logits = torch.zeros(2, 5, 8, 8)
+    with pytest.raises(ValueError, match='1 boxes and 5 shapes of views; train and test'):
+        fuse(logits, boxes[:1], shapes, padded, (20, 30))
+    with pytest.raises(ValueError, match=r'mask_thr is 0\.3; it must be at least 0\.5'):
+        fuse(logits, boxes, shapes, padded, (20, 30), mask_thr=0.3)
+    with pytest.raises(ValueError, match='gives masks on 5 views, the sample has 4'):
+        predict(num_boxes=4)
 
 
-def predict(**test_cfg):
+def predict(num_boxes=5, **test_cfg):
     torch.manual_seed(1)
-    boxes, shapes, padded = geometry(40, 60)
+    boxes, shapes, padded = layout(40, 60)
+    boxes, shapes = boxes[:num_boxes], shapes[:num_boxes]
     head = EntityFusionHead(test_cfg=test_cfg)
     meta = {
         'view_boxes': boxes,
