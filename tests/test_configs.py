@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mmdet.registry import DATASETS, MODELS
+from mmdet.registry import DATASETS, METRICS, MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -24,6 +24,13 @@ def test_the_configs_are_found():
         for backbone in ('swin-t', 'swin-l', 'hornet-l')
         for lr in ('', '_lr')
     }
+    names |= {
+        f'mask2former_{backbone}_3x_{task}.py'
+        for task in ('instance', 'semantic', 'panoptic')
+        for backbone in (
+            ('swin-t', 'swin-l') if task == 'instance' else ('swin-t', 'swin-l-w7', 'swin-l-w12')
+        )
+    }
     assert names <= set(CONFIGS)
 
 
@@ -31,7 +38,7 @@ def shrink_pipeline(pipeline):
     for step in pipeline:
         if step.type.endswith('ResizeViews'):
             step.update(short_side=64, long_side=96)
-        elif step.type.endswith('LargeScaleJitter'):
+        elif step.type.endswith(('LargeScaleJitter', 'RandomCropViews')):
             step.update(size=96)
 
 
@@ -50,6 +57,20 @@ def shrink_depth(model):
     if backbone.type.endswith('HorNet') or model.panoptic_head.in_channels[0] == 192:
         model.panoptic_head.transformer_decoder.num_layers = 3
         model.panoptic_head.pixel_decoder.encoder.num_layers = 1
+
+
+def check_prediction(sample, model):
+    height, width = sample.ori_shape
+    if model.test_cfg.get('semantic_on'):
+        assert sample.pred_sem_seg.data.shape == (1, height, width)
+    elif model.test_cfg.get('panoptic_on'):
+        assert sample.pred_panoptic_seg.sem_seg.shape == (1, height, width)
+    elif model.test_cfg.get('instance_on'):
+        assert len(sample.pred_instances.masks) == len(sample.pred_instances) <= 100
+    else:
+        assert sample.pred_entity_map.ids.shape == (1, height, width)
+        assert sample.pred_entity_map.ids.dtype == torch.int32
+        assert len(sample.pred_instances) <= model.panoptic_head.num_queries
 
 
 @pytest.mark.parametrize('name', CONFIGS)
@@ -78,13 +99,19 @@ def test_one_step_of_training_and_testing(name, demo_root):
     val_set = DATASETS.build(config.val_dataloader.dataset)
     model.eval()
     with torch.no_grad():
-        samples = model.test_step(pseudo_collate([val_set[i] for i in range(3)]))
-    assert [sample.img_id for sample in samples] == [1, 2, 3]
+        samples = model.test_step(pseudo_collate([val_set[i] for i in range(len(val_set))]))
+    assert [sample.img_id for sample in samples] == list(range(1, len(val_set) + 1))
     for sample in samples:
-        height, width = sample.ori_shape
-        assert sample.pred_entity_map.ids.shape == (1, height, width)
-        assert sample.pred_entity_map.ids.dtype == torch.int32
-        assert len(sample.pred_instances) <= config.model.panoptic_head.num_queries
+        check_prediction(sample, config.model)
+    evaluator = config.val_evaluator
+    if 'ann_file' in evaluator:
+        path = evaluator.ann_file.split('annotations/')[1]
+        evaluator.ann_file = str(demo_root / 'annotations' / path)
+    metric = METRICS.build(evaluator)
+    metric.dataset_meta = val_set.metainfo
+    metric.process({}, [sample.to_dict() for sample in samples])
+    figures = metric.evaluate(len(samples))
+    assert config.default_hooks.checkpoint.save_best in figures
 
 
 def groups(name):

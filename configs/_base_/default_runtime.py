@@ -20,7 +20,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='mmentity.SafeCheckpointHook'),
     dict(type='mmentity.SkippedSamplesHook'),
-    dict(type='mmentity.CurvesHook', metric='entity/APe'),
+    dict(type='mmentity.CurvesHook'),
 ]
 
 env_cfg = dict(

@@ -1,9 +1,10 @@
 """Curves of loss and score at the end of training."""
 
 from pathlib import Path
+from typing import Optional
 
 from mmengine.dist import master_only
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 
 from mmentity.registry import HOOKS
@@ -15,17 +16,26 @@ class CurvesHook(Hook):
     """Draw ``curves.png`` into the work directory when training ends.
 
     Args:
-        metric: Name of the validation figure to draw beside the loss.
+        metric: Name of the validation figure to draw beside the loss. Defaults to
+            the one by which the checkpoint hook keeps the best model.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, metric: str = 'entity/APe') -> None:
+    def __init__(self, metric: Optional[str] = None) -> None:
         self.metric = metric
 
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Draw the curves of this run and of those that it resumed."""
-        path = draw_curves(Path(runner.work_dir), self.metric)
+        metric = self.metric or _best_model_figure(runner)
+        path = draw_curves(Path(runner.work_dir), metric)
         if path is not None:
-            runner.logger.info(f'Curves of loss and {self.metric} are in {path}')
+            runner.logger.info(f'Curves of loss and {metric} are in {path}')
+
+
+def _best_model_figure(runner: Runner) -> str:
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and hook.save_best is not None:
+            return hook.key_indicators[0]
+    return ''

@@ -34,6 +34,7 @@ def draw_entities(
     alpha: float = 0.55,
     contours: bool = True,
     texts: Optional[Sequence[str]] = None,
+    colours: Optional[np.ndarray] = None,
 ) -> np.ndarray:
     """Draw entities over a picture.
 
@@ -43,11 +44,14 @@ def draw_entities(
         alpha: Share of the colour, 0..1.
         contours: Whether to draw white outlines.
         texts: A text for each entity, such as its id or score.
+        colours: RGB ``(K + 1, 3)``, row k for entity k. Defaults to
+            :func:`entity_colours`.
 
     Returns:
         uint8 RGB ``(H, W, 3)``.
     """
-    colours = entity_colours(entities.num_entities)
+    if colours is None:
+        colours = entity_colours(entities.num_entities)
     drawn = img.astype(np.float32)
     for layer in entities.ids:
         inside = layer > 0

@@ -1,4 +1,4 @@
-"""Visualizer of entity predictions for mmengine's runner."""
+"""Visualizer of predictions for mmengine's runner."""
 
 from typing import Optional
 
@@ -9,8 +9,8 @@ from mmengine.visualization import Visualizer
 from PIL import Image
 
 from mmentity.registry import VISUALIZERS
-from mmentity.structures import EntityMap
-from mmentity.visualization.drawing import draw_entities, side_by_side
+from mmentity.visualization.drawing import draw_entities, entity_colours, side_by_side
+from mmentity.visualization.sample_maps import Drawable, prediction_of, truth_of
 
 
 @VISUALIZERS.register_module()
@@ -62,7 +62,7 @@ class EntityVisualizer(Visualizer):
         Args:
             name: Title of the window or name in the backends.
             image: uint8 RGB ``(H, W, 3)``.
-            data_sample: Sample with ``pred_entity_map``, ``gt_entity_map`` or both.
+            data_sample: Sample with a truth, a prediction of any task, or both.
             draw_gt: Whether to draw the truth, where there is one.
             draw_pred: Whether to draw the prediction.
             show: Whether to open a window.
@@ -72,14 +72,16 @@ class EntityVisualizer(Visualizer):
             step: Step in the backends.
         """
         panels, titles = [image], ['picture']
-        if draw_gt and data_sample is not None and 'gt_entity_map' in data_sample:
-            ids = data_sample.gt_entity_map.ids.cpu().numpy()
-            panels.append(draw_entities(image, EntityMap(ids), self.alpha))
-            titles.append(f'truth: {len(data_sample.gt_instances)} entities')
-        if draw_pred and data_sample is not None and 'pred_entity_map' in data_sample:
-            panel, count = self._draw_prediction(image, data_sample, pred_score_thr)
-            panels.append(panel)
-            titles.append(f'prediction: {count} entities')
+        truth = truth_of(data_sample) if draw_gt and data_sample is not None else None
+        if truth is not None:
+            panels.append(self._draw(image, truth, None))
+            titles.append(f'truth: {truth.entities.num_entities} entities')
+        prediction = None
+        if draw_pred and data_sample is not None:
+            prediction = prediction_of(data_sample, pred_score_thr, len(self._classes))
+        if prediction is not None:
+            panels.append(self._draw(image, prediction, self.texts))
+            titles.append(f'prediction: {prediction.entities.num_entities} entities')
         drawn = side_by_side(panels, titles)
         self.set_image(drawn)
         if show:
@@ -89,14 +91,29 @@ class EntityVisualizer(Visualizer):
         else:
             self.add_image(name, drawn, step)
 
-    def _draw_prediction(self, image: np.ndarray, sample: DetDataSample, score_thr: float) -> tuple:
-        scores = sample.pred_instances.scores.cpu().numpy()
-        entities = EntityMap(sample.pred_entity_map.ids.cpu().numpy(), len(scores))
-        keep = (scores >= score_thr) & (entities.areas > 0)
-        entities, scores = entities.select(keep), scores[keep]
-        texts = {
-            None: None,
-            'id': [str(k + 1) for k in range(len(scores))],
-            'score': [f'{score:.2f}' for score in scores],
-        }[self.texts]
-        return draw_entities(image, entities, self.alpha, texts=texts), len(scores)
+    def _draw(self, image: np.ndarray, drawable: Drawable, texts: Optional[str]) -> np.ndarray:
+        """Draw entities; those of class-aware tasks carry the name of their class."""
+        labels = drawable.labels
+        colours = entity_colours(drawable.entities.num_entities)
+        if drawable.by_class:
+            colours = entity_colours(len(self._classes))[np.append(0, labels + 1)]
+        lines = [[] for _ in labels]
+        if len(self._classes) > 1:
+            lines = [[self._classes[label]] for label in labels]
+        for k, line in enumerate(lines):
+            if texts == 'id':
+                line.append(str(k + 1))
+            elif texts == 'score' and drawable.scores is not None:
+                line.append(f'{drawable.scores[k]:.2f}')
+        written = [' '.join(line) for line in lines]
+        return draw_entities(
+            image,
+            drawable.entities,
+            self.alpha,
+            texts=written if any(written) else None,
+            colours=colours,
+        )
+
+    @property
+    def _classes(self) -> tuple:
+        return (self.dataset_meta or {}).get('classes', ('entity',))

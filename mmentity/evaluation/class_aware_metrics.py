@@ -1,0 +1,94 @@
+"""mmdet's evaluators for EntitySeg, whose category names repeat."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmdet.evaluation.metrics import CocoMetric, CocoPanopticMetric
+
+from mmentity.registry import METRICS
+
+
+@METRICS.register_module()
+class EntitySegInstanceMetric(CocoMetric):
+    """COCO's mask AP under the official protocol, categories by id.
+
+    mmdet's metric with 1, 10 and 100 predictions of a picture, and with the
+    ``category_ids`` of the dataset in place of a search by name. Figures are in
+    percent, to one decimal as mmdet rounds them, NaN where no truth is of that
+    size.
+
+    Args:
+        ann_file: Annotation file that the dataset reads.
+        classwise: Whether to show a table of all classes.
+        **kwargs: As in :class:`mmdet.evaluation.CocoMetric`.
+    """
+
+    def __init__(
+        self,
+        ann_file: str,
+        classwise: bool = True,
+        proposal_nums: Sequence[int] = (1, 10, 100),
+        **kwargs,
+    ) -> None:
+        kwargs.setdefault('metric', 'segm')
+        super().__init__(
+            ann_file=ann_file, classwise=classwise, proposal_nums=proposal_nums, **kwargs
+        )
+
+    def compute_metrics(self, results: list) -> dict:
+        """Compute the figures, in percent.
+
+        Returns:
+            ``segm_mAP``, ``segm_mAP_50``, ``segm_mAP_75``, ``segm_mAP_s``, ``_m`` and
+            ``_l``. Those of single classes are in the table of the log only.
+        """
+        self.cat_ids = list(self.dataset_meta['category_ids'])
+        figures = super().compute_metrics(results)
+        return {name: _percent(v) for name, v in figures.items() if '_mAP' in name}
+
+
+@METRICS.register_module()
+class EntitySegPanopticMetric(CocoPanopticMetric):
+    """PQ, SQ and RQ of all, thing and stuff classes, with mmdet's evaluator.
+
+    The truth is what the samples name (``segments_info`` and ``seg_map_path``),
+    so neither category names nor names of pictures have to match a json. Needs
+    the package ``panopticapi-lite``. Figures are in percent.
+
+    Args:
+        classwise: Whether to show a table of all classes.
+        **kwargs: As in :class:`mmdet.evaluation.CocoPanopticMetric`. In the files
+            that ``outfile_prefix`` asks for, categories are labels.
+
+    Raises:
+        ImportError: If panopticapi is not installed.
+    """
+
+    def __init__(self, classwise: bool = True, **kwargs) -> None:
+        if find_spec('panopticapi') is None:
+            raise ImportError(
+                'PQ needs the package panopticapi; run: pip install --no-deps panopticapi-lite'
+            )
+        super().__init__(classwise=classwise, **kwargs)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Score one batch.
+
+        Args:
+            data_batch: Not used.
+            data_samples: Samples as dicts, with ``pred_panoptic_seg``.
+        """
+        for sample in data_samples:
+            if 'segments_info' not in sample:
+                raise ValueError(
+                    f'image {sample["img_id"]} has no segments_info; PackEntityInputs or the '
+                    'meta_keys of PackDetInputs must pass it and seg_map_path on'
+                )
+            # mmdet looks for the PNG of the truth under the name of the picture
+            self.seg_prefix = str(Path(sample['seg_map_path']).parent)
+            super().process(data_batch, [{**sample, 'img_path': sample['seg_map_path']}])
+
+
+def _percent(value: float) -> float:
+    return float('nan') if value < 0 else round(100 * value, 1)
