@@ -35,6 +35,8 @@ pip install -c "$pins" -r requirements/dev.txt
 # openmim asks for opendatalab, which pins setuptools 60 and is needed for data downloads only
 pip install -c "$pins" --no-deps openmim
 pip install -c "$pins" click colorama model-index pandas requests rich tabulate
+# panopticapi-lite asks for numpy 1 and works with numpy 2
+pip install -c "$pins" --no-deps panopticapi-lite
 # the OpenCV that mmcv asks for needs a screen's libraries; this one is the same without windows
 "$venv/bin/python" -m pip uninstall -y opencv-python >>"$log" 2>&1 || true
 pip install -c "$pins" --force-reinstall --no-deps opencv-python-headless

@@ -29,7 +29,7 @@ class CocoEntityDataset(EntityDataset):
         """Load the pictures and segments of all files."""
         data_list = []
         for ann_file in self.ann_files:
-            content = load_annotations(ann_file, ('images', 'annotations'))
+            content = load_annotations(ann_file, ('images', 'annotations'), self.backend_args)
             images = {image['id']: image for image in content['images']}
             for annotation in content['annotations']:
                 image_id = annotation['image_id']
@@ -59,7 +59,9 @@ class CocoEntityDataset(EntityDataset):
             'height': image['height'],
             'width': image['width'],
             'segments_info': segments,
-            'instances': [_instance_of(segment) for segment in segments if segment['is_thing']],
+            'instances': [
+                _instance_of(segment, image) for segment in segments if segment['is_thing']
+            ],
         }
 
     def _segment(self, segment: dict, ann_file: str, image_id: int) -> dict:
@@ -112,10 +114,13 @@ class EntitySegPanopticDataset(CocoEntityDataset):
         return frozenset(self.metainfo['thing_classes'])
 
 
-def _instance_of(segment: dict) -> dict:
+def _instance_of(segment: dict, image: dict) -> dict:
     """What mmdet reads of a thing besides its pixels."""
-    instance = {'bbox_label': segment['category'], 'ignore_flag': 0}
-    if segment['bbox'] is not None:
-        x, y, width, height = segment['bbox']
-        instance['bbox'] = [x, y, x + width, y + height]
-    return instance
+    # a json without boxes gives the box of the picture: too large is safe where boxes only
+    # tell what a crop may have lost
+    x, y, width, height = segment['bbox'] or (0, 0, image['width'], image['height'])
+    return {
+        'bbox_label': segment['category'],
+        'bbox': [x, y, x + width, y + height],
+        'ignore_flag': 0,
+    }

@@ -28,10 +28,16 @@ class EntityDataset(BaseDataset):
         filter_cfg: ``filter_empty_gt`` (bool) leaves out pictures without an
             entity, ``min_size`` (int, px) those with a shorter side; in
             training only.
+        backend_args: Where to read annotation files from, as in mmengine's
+            ``fileio``; pictures are read by the pipeline.
         **kwargs: As in :class:`mmengine.dataset.BaseDataset`.
     """
 
     METAINFO = {'classes': ('entity',), 'palette': [(220, 20, 60)]}
+
+    def __init__(self, *args, backend_args: Optional[dict] = None, **kwargs) -> None:
+        self.backend_args = backend_args
+        super().__init__(*args, **kwargs)
 
     @force_full_init
     def __getitem__(self, idx: int) -> dict:
@@ -123,23 +129,24 @@ class EntityDataset(BaseDataset):
         self.ann_file = self.ann_files[0]
 
 
-def load_annotations(path: str, needed: Sequence[str]) -> dict:
+def load_annotations(path: str, needed: Sequence[str], backend_args: Optional[dict] = None) -> dict:
     """Load one COCO json.
 
     Args:
         path: The file.
         needed: Keys that it must have.
+        backend_args: Where to read from, as in mmengine's ``fileio``.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no json, or lacks a key.
     """
-    if not exists(path):
+    if not exists(path, backend_args=backend_args):
         raise FileNotFoundError(
             f'annotation file {path} does not exist; check data_root and ann_file'
         )
     try:
-        content = load(path, file_format='json')
+        content = load(path, file_format='json', backend_args=backend_args)
     except ValueError as error:
         raise ValueError(f'annotation file {path} is no whole json ({error})') from error
     missing = [key for key in needed if key not in content]

@@ -53,12 +53,12 @@ class EntitySegDataset(EntityDataset):
         """Load the pictures and annotations of all files."""
         data_list = []
         for ann_file in self.ann_files:
-            data_list += self._load_file(_existing_name(ann_file))
+            data_list += self._load_file(_existing_name(ann_file, self.backend_args))
         make_image_ids_unique(data_list)
         return data_list
 
     def _load_file(self, ann_file: str) -> list:
-        content = load_annotations(ann_file, ('images', 'annotations'))
+        content = load_annotations(ann_file, ('images', 'annotations'), self.backend_args)
         by_image = defaultdict(list)
         for annotation in content['annotations']:
             instance = self._instance(annotation)
@@ -117,13 +117,13 @@ class EntitySegInstanceDataset(EntitySegDataset):
     METAINFO = metainfo_of(instance_categories())
 
 
-def _existing_name(ann_file: str) -> str:
+def _existing_name(ann_file: str, backend_args: Optional[dict]) -> str:
     """Return the file, or the same one in the other family of names."""
-    if exists(ann_file):
+    if exists(ann_file, backend_args):
         return ann_file
     other = other_family_name(Path(ann_file).name)
     other = str(Path(ann_file).with_name(other)) if other else None
-    return other if other and exists(other) else ann_file
+    return other if other and exists(other, backend_args) else ann_file
 
 
 def other_family_name(name: str) -> Optional[str]:

@@ -4,8 +4,13 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import torch
+from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import InstanceData, PixelData
 
+from mmentity.datasets.transforms import LoadEntityImage
 from mmentity.evaluation.entity_metric import EntityMetric
 from mmentity.structures import EntityMap
 
@@ -41,10 +46,10 @@ BASELINES = {'whole-image': whole_image, 'colour-clusters': colour_clusters}
 
 
 def score_baseline(dataset: BaseDataset, predict: Callable) -> dict:
-    """Score a predictor on a dataset; larger entities count as surer.
+    """Score a predictor of entities on a dataset; larger entities count as surer.
 
     Args:
-        dataset: Dataset in test mode whose pipeline loads picture and truth.
+        dataset: Dataset in test mode whose samples carry the truth.
         predict: From a uint8 BGR picture to an :class:`EntityMap`.
 
     Returns:
@@ -52,14 +57,52 @@ def score_baseline(dataset: BaseDataset, predict: Callable) -> dict:
     """
     metric = EntityMetric()
     for index in range(len(dataset)):
-        results = dataset[index]
-        entities = predict(results['img'])
-        sample = {
-            'img_id': results['img_id'],
-            'pred_entity_map': {'ids': entities.ids},
-            'pred_instances': {'scores': entities.areas / results['img'][..., 0].size},
-            'gt_entity_map': {'ids': results['gt_entity_map'].ids},
-            'gt_instances': {'areas': results['gt_areas'], 'iscrowd': results['gt_iscrowd']},
-        }
-        metric.process({}, [sample])
+        sample = dataset[index]['data_samples']
+        entities = predict(LoadEntityImage()({'img_path': sample.img_path})['img'])
+        sample.pred_entity_map = PixelData(ids=torch.from_numpy(entities.ids))
+        scores = entities.areas / (entities.height * entities.width)
+        sample.pred_instances = InstanceData(scores=torch.from_numpy(scores))
+        metric.process({}, [sample.to_dict()])
     return metric.evaluate(len(dataset))
+
+
+def score_majority(
+    train_set: BaseDataset, val_set: BaseDataset, metric: BaseMetric, task: str
+) -> dict:
+    """Score the prediction of the largest class of the training set, everywhere.
+
+    Args:
+        train_set: Dataset whose samples carry the truth; the class of most pixels
+            is taken from it.
+        val_set: Dataset to score on, likewise.
+        metric: Metric of the task.
+        task: ``'instance'``, ``'semantic'`` or ``'panoptic'``.
+
+    Returns:
+        The figures of the metric.
+    """
+    areas = np.zeros(len(train_set.metainfo['classes']))
+    for index in range(len(train_set)):
+        truth = train_set[index]['data_samples'].gt_instances
+        np.add.at(areas, truth.labels.numpy(), truth.areas.numpy())
+    label = int(areas.argmax())
+    metric.dataset_meta = val_set.metainfo
+    for index in range(len(val_set)):
+        sample = val_set[index]['data_samples']
+        height, width = sample.ori_shape
+        everywhere = torch.ones((1, height, width), dtype=torch.int32)
+        if task == 'semantic':
+            sample.pred_sem_seg = PixelData(data=everywhere * label)
+        elif task == 'panoptic':
+            is_thing = label < len(val_set.metainfo['thing_classes'])
+            value = label + INSTANCE_OFFSET * is_thing
+            sample.pred_panoptic_seg = PixelData(sem_seg=everywhere * value)
+        else:
+            sample.pred_instances = InstanceData(
+                scores=torch.ones(1),
+                labels=torch.tensor([label]),
+                bboxes=torch.tensor([[0.0, 0.0, width, height]]),
+                masks=everywhere.bool(),
+            )
+        metric.process({}, [sample.to_dict()])
+    return metric.evaluate(len(val_set))

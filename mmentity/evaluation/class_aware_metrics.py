@@ -1,11 +1,14 @@
 """mmdet's evaluators for EntitySeg, whose category names repeat."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Optional
 
 from mmdet.evaluation.metrics import CocoMetric, CocoPanopticMetric
 
+from mmentity.datasets import EntitySegPanopticDataset
 from mmentity.registry import METRICS
 
 
@@ -53,10 +56,13 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
     """PQ, SQ and RQ of all, thing and stuff classes, with mmdet's evaluator.
 
     The truth is what the samples name (``segments_info`` and ``seg_map_path``),
-    so neither category names nor names of pictures have to match a json. Needs
-    the package ``panopticapi-lite``. Figures are in percent.
+    so neither category names nor names of pictures have to match a json; for
+    samples that do not, as those of mmdet's pipelines, give ``ann_file`` and
+    ``seg_prefix``. Needs the package ``panopticapi-lite``. Figures are in percent.
 
     Args:
+        ann_file: Panoptic json that the dataset reads.
+        seg_prefix: Folder of its PNGs.
         classwise: Whether to show a table of all classes.
         **kwargs: As in :class:`mmdet.evaluation.CocoPanopticMetric`. In the files
             that ``outfile_prefix`` asks for, categories are labels.
@@ -65,12 +71,22 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
         ImportError: If panopticapi is not installed.
     """
 
-    def __init__(self, classwise: bool = True, **kwargs) -> None:
+    tmp_dir = None
+
+    def __init__(
+        self,
+        ann_file: Optional[str] = None,
+        seg_prefix: Optional[str] = None,
+        classwise: bool = True,
+        **kwargs,
+    ) -> None:
         if find_spec('panopticapi') is None:
             raise ImportError(
                 'PQ needs the package panopticapi; run: pip install --no-deps panopticapi-lite'
             )
         super().__init__(classwise=classwise, **kwargs)
+        self.ann_file = ann_file
+        self.truth_prefix = seg_prefix
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score one batch.
@@ -81,13 +97,35 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
         """
         for sample in data_samples:
             if 'segments_info' not in sample:
-                raise ValueError(
-                    f'image {sample["img_id"]} has no segments_info; PackEntityInputs or the '
-                    'meta_keys of PackDetInputs must pass it and seg_map_path on'
-                )
+                sample = {**sample, **self._truth_of(sample['img_id'])}
             # mmdet looks for the PNG of the truth under the name of the picture
             self.seg_prefix = str(Path(sample['seg_map_path']).parent)
             super().process(data_batch, [{**sample, 'img_path': sample['seg_map_path']}])
+
+    def _truth_of(self, image_id: int) -> dict:
+        if self.ann_file is None:
+            raise ValueError(
+                f'image {image_id} has no segments_info to score against; pack it with '
+                'PackEntityInputs, or give the metric ann_file and seg_prefix'
+            )
+        if image_id not in self._annotated:
+            raise ValueError(
+                f'image {image_id} is not in {self.ann_file}; give the metric the annotation '
+                'file of the dataset'
+            )
+        info = self._annotated[image_id]
+        return {key: info[key] for key in ('segments_info', 'seg_map_path')}
+
+    @cached_property
+    def _annotated(self) -> dict:
+        """What the annotation file tells of each picture, by image id."""
+        dataset = EntitySegPanopticDataset(
+            ann_file=self.ann_file,
+            data_prefix={'seg': self.truth_prefix or ''},
+            metainfo=self.dataset_meta,
+            test_mode=True,
+        )
+        return {info['img_id']: info for info in map(dataset.get_data_info, range(len(dataset)))}
 
 
 def _percent(value: float) -> float:
