@@ -201,7 +201,8 @@ def test_two_processes_test_alike(trained, tested, demo_root, tmp_path):
         json.loads((folder / 'figures.json').read_text())['figures']
         for folder in (tested, tmp_path)
     )
-    assert one == two
+    # matrix products may differ by rounding between processes, depending on memory alignment
+    assert one == pytest.approx(two, abs=0.1)
 
 
 def test_two_processes_train(demo_root, tmp_path):
