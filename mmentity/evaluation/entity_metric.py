@@ -32,7 +32,7 @@ class EntityMetric(BaseMetric):
 
     AP^e scores the predicted entity map: predictions do not overlap, and all
     overlaps of a picture come from one joint histogram with the true map. AP
-    scores ``pred_instances.masks``, which may overlap. Every category counts as
+    scores masks before their overlaps are resolved. Every category counts as
     one; 1, 10 and 100 predictions of a picture count; areas of truths come
     from the annotations, those of predictions from their pixels; crowds are
     ignored as COCO does. Matching and accumulation are pycocotools'.
@@ -41,8 +41,9 @@ class EntityMetric(BaseMetric):
     :class:`ResizeViews` in the test pipeline.
 
     Args:
-        overlap: Whether to score ``pred_instances.masks`` as AP too; set
-            ``test_cfg.masks`` of the model then.
+        overlap: Whether to score ``pred_overlap_instances.masks`` as AP too; set
+            ``entity_on`` and ``instance_on`` in ``test_cfg`` of the model then. Where a
+            sample has none, ``pred_instances.masks`` are scored.
         format_only: Write results without scoring; no truth is needed then.
         outfile_prefix: Write ``{outfile_prefix}.entity.json``, a COCO result
             file with RLE masks, and ``{outfile_prefix}.overlap.json`` if
@@ -89,16 +90,20 @@ class EntityMetric(BaseMetric):
             scores = _numpy(instances['scores']).astype(np.float64)
             predicted = EntityMap(_numpy(sample['pred_entity_map']['ids']), len(scores))
             result = {'img_id': sample['img_id']}
-            overlapped = _as_rles(instances, sample['img_id']) if self.overlap else None
+            overlapping = sample.get('pred_overlap_instances', instances)
+            overlapped = _as_rles(overlapping, sample['img_id']) if self.overlap else None
+            overlapped_scores = _numpy(overlapping['scores']).astype(np.float64)
             if not self.format_only:
                 truth = _Truth(sample)
                 result['entity'] = truth.table_of_map(predicted, scores)
                 if self.overlap:
-                    result['overlap'] = truth.table_of_rles(overlapped, scores)
+                    result['overlap'] = truth.table_of_rles(overlapped, overlapped_scores)
             if self.outfile_prefix is not None:
                 result['entity_json'] = _coco_results(sample['img_id'], predicted.rles(), scores)
                 if self.overlap:
-                    result['overlap_json'] = _coco_results(sample['img_id'], overlapped, scores)
+                    result['overlap_json'] = _coco_results(
+                        sample['img_id'], overlapped, overlapped_scores
+                    )
             self.results.append(result)
 
     def compute_metrics(self, results: list) -> dict:
@@ -181,8 +186,8 @@ def figures_table(metrics: dict) -> str:
 def _as_rles(instances: dict, img_id: int) -> list:
     if 'masks' not in instances:
         raise ValueError(
-            f'image {img_id} has no pred_instances.masks to score as AP; '
-            "set test_cfg.masks to 'rle', or overlap=False"
+            f'image {img_id} has no masks to score as AP; set entity_on and instance_on in '
+            'test_cfg, or overlap=False'
         )
     masks = instances['masks']
     if len(masks) and isinstance(masks[0], dict):

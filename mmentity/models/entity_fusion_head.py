@@ -31,9 +31,10 @@ class EntityFusionHead(BasePanopticFusionHead):
     ``test_cfg`` knows:
 
     - ``entity_on``, ``instance_on``, ``semantic_on``, ``panoptic_on`` (bool): The
-      results to make. ``entity_on`` defaults to True, unless another is set;
-      ``instance_on`` and ``entity_on`` exclude each other, since both make
-      ``pred_instances``.
+      results to make. ``entity_on`` defaults to True, unless another is set.
+      With both ``entity_on`` and ``instance_on`` the masks before overlaps are
+      resolved come as ``pred_overlap_instances`` beside the entities: what AP
+      scores.
     - ``max_per_image`` (int): Entities: the queries of the highest class scores
       that are looked at, by default all. Instances: the pairs of query and class
       of the highest scores, by default 100.
@@ -60,8 +61,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         init_cfg: Unused, as in mmdet.
 
     Raises:
-        ValueError: If ``mask_score`` or ``masks`` is not one of the above, or
-            entities and instances are both asked for.
+        ValueError: If ``mask_score`` or ``masks`` is not one of the above.
     """
 
     def __init__(
@@ -97,9 +97,9 @@ class EntityFusionHead(BasePanopticFusionHead):
 
         Returns:
             For each picture a dict with, as asked for, ``pred_entity_map`` and
-            ``pred_instances``; ``pred_instances``; ``pred_sem_seg`` (``data``
-            int32 ``(1, H0, W0)``); ``pred_panoptic_seg`` (``sem_seg`` int32
-            ``(1, H0, W0)``, class + 1000 x number of the thing, the number of
+            ``pred_instances``; ``pred_instances`` or ``pred_overlap_instances``;
+            ``pred_sem_seg`` (``data`` int32 ``(1, H0, W0)``); ``pred_panoptic_seg``
+            (``sem_seg`` int32 ``(1, H0, W0)``, class + 1000 x number of the thing, the number of
             classes where nothing is, as in mmdet).
 
         Raises:
@@ -172,7 +172,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         instances.masks = (
             _decode(rles, geometry).to(scores.device) if self.mask_format == 'bool' else rles
         )
-        return {'pred_instances': instances}
+        return {'pred_overlap_instances' if 'entity' in self.tasks else 'pred_instances': instances}
 
     def _semantic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
         classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry)
@@ -201,12 +201,7 @@ class EntityFusionHead(BasePanopticFusionHead):
 def _tasks_of(cfg: dict) -> list:
     """Tasks whose results are asked for, in the order of ``TASKS``."""
     others = [task for task in TASKS[1:] if cfg.get(f'{task}_on', False)]
-    tasks = ['entity'] * cfg.get('entity_on', not others) + others
-    if 'entity' in tasks and 'instance' in tasks:
-        raise ValueError(
-            'test_cfg sets entity_on and instance_on; both make pred_instances, choose one'
-        )
-    return tasks
+    return ['entity'] * cfg.get('entity_on', not others) + others
 
 
 def _geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:

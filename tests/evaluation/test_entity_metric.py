@@ -138,6 +138,26 @@ def test_overlapping_truth_scores_exactly():
     assert np.array_equal(tables['overlap'].ious, exact)
 
 
+def test_ap_scores_the_masks_before_overlaps_are_resolved():
+    masks = np.zeros((2, 20, 20), bool)
+    masks[0, :, :12] = masks[1, :, 8:] = True
+    ids = np.where(masks[0], 1, 2)
+    rles = [mask_utils.encode(np.asfortranarray(m, dtype=np.uint8)) for m in masks]
+    sample = {
+        'img_id': 1,
+        'pred_entity_map': {'ids': ids},
+        'pred_instances': {'scores': np.array([0.9, 0.8])},
+        'pred_overlap_instances': {'scores': np.array([0.9, 0.8]), 'masks': rles},
+        'gt_entity_map': {'ids': EntityMap.from_masks(masks).ids},
+        'gt_instances': {'areas': masks.sum((1, 2)), 'iscrowd': np.zeros(2, bool)},
+    }
+    metric = EntityMetric(overlap=True)
+    metric.process({}, [sample])
+    figures = metric.evaluate(1)
+    assert figures['entity/AP'] == pytest.approx(100)
+    assert figures['entity/APe'] < 90
+
+
 def prediction(with_truth=True):
     ids = np.array([[[1, 1, 0], [0, 2, 2]]])
     sample = {
@@ -188,7 +208,7 @@ def test_tables_are_small_enough_to_gather():
     [
         ({}, prediction(with_truth=False), 'image 7 has no truth .* LoadEntityAnnotations'),
         ({}, {'img_id': 3}, 'image 3 has no pred_entity_map'),
-        ({'overlap': True}, prediction(), "image 7 has no pred_instances.masks .* 'rle'"),
+        ({'overlap': True}, prediction(), 'image 7 has no masks .* instance_on'),
     ],
 )
 def test_exceptions(options, sample, message):

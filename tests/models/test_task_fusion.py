@@ -114,15 +114,27 @@ def test_each_task_makes_its_results_only():
     assert set(predict()) == {'pred_entity_map', 'pred_instances'}
     assert set(predict(instance_on=True)) == {'pred_instances'}
     assert set(predict(semantic_on=True)) == {'pred_sem_seg'}
-    everything = predict(entity_on=True, semantic_on=True, panoptic_on=True)
+    everything = predict(entity_on=True, semantic_on=True, panoptic_on=True, instance_on=True)
     assert set(everything) == {
         'pred_entity_map',
         'pred_instances',
+        'pred_overlap_instances',
         'pred_sem_seg',
         'pred_panoptic_seg',
     }
-    with pytest.raises(ValueError, match='both make pred_instances, choose one'):
-        predict(entity_on=True, instance_on=True)
+
+
+def test_overlapping_masks_beside_the_entities():
+    both = predict(entity_on=True, instance_on=True)
+    alone = predict(instance_on=True)['pred_instances']
+    overlapping = both['pred_overlap_instances']
+    assert torch.equal(overlapping.scores, alone.scores)
+    assert overlapping.masks == alone.masks
+    entities = both['pred_instances']
+    area = dict(zip(entities.query_inds.tolist(), entities.areas.tolist()))
+    whole = dict(zip(overlapping.query_inds.tolist(), overlapping.areas.tolist()))
+    assert all(whole[q] >= area[q] for q in whole)
+    assert any(whole[q] > area[q] for q in whole)
 
 
 def test_panoptic_values_are_those_of_mmdet():
