@@ -1,0 +1,1 @@
+"""Getting data into shape before training: checking, deriving, fetching."""

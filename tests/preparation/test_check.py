@@ -1,0 +1,90 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from mmentity.datasets.synthetic import DemoOptions, make_demo_data
+from mmentity.preparation.check import check_entityseg
+from mmentity.preparation.problems import KINDS
+from tests.conftest import ROOT
+from tests.preparation.planting import (
+    FAULTS,
+    FILE_FAULTS,
+    Planter,
+    compare,
+    keep_merged_files,
+)
+
+TOOL = str(ROOT / 'tools/dataset_converters/entityseg.py')
+
+
+def test_every_kind_of_problem_is_planted():
+    assert set(FAULTS) | set(FILE_FAULTS) == set(KINDS)
+
+
+def test_sound_data_has_no_problem(demo_root):
+    report = check_entityseg(demo_root, workers=2)
+    assert report.problems == []
+    assert report.exit_code(strict=True) == 0
+    merged = next(row for row in report.figures if '010203_entity_train.json' in row.file)
+    assert merged.pictures == 6
+    assert merged.unlabelled == 0
+    assert set(merged.folders.values()) == {2}
+
+
+def test_planted_faults_are_all_found_and_none_invented(tmp_path):
+    times = 3
+    num = len(FAULTS) * times + 4
+    root = make_demo_data(tmp_path / 'demo', DemoOptions(num, 2, 48, 64))
+    keep_merged_files(root)
+    planter = Planter(root)
+    for kind in FAULTS:
+        for _ in range(times):
+            planter.plant(kind)
+    planter.write()
+    report = check_entityseg(root, workers=2)
+    missed, invented = compare(planter.planted, report)
+    assert missed == []
+    assert invented == []
+    assert report.exit_code() == 1
+
+
+@pytest.mark.parametrize('kind', FILE_FAULTS)
+def test_faults_of_whole_files(demo_root, tmp_path, kind):
+    root = shutil.copytree(demo_root, tmp_path / 'demo')
+    FILE_FAULTS[kind](root)
+    report = check_entityseg(root, workers=1)
+    assert [problem.kind for problem in report.problems] == [kind]
+
+
+def test_both_namings_are_read(demo_root, tmp_path):
+    root = shutil.copytree(demo_root, tmp_path / 'demo')
+    folder = root / 'annotations/entity_segmentation'
+    for path in folder.glob('entityv2_010203*'):
+        path.rename(folder / path.name.replace('v2_010203_entity', 'seg'))
+    report = check_entityseg(root, workers=1)
+    assert report.problems == []
+    assert any('entityseg_val_lr.json' in row.file for row in report.figures)
+
+
+def test_the_command_line(demo_root, tmp_path):
+    root = shutil.copytree(demo_root, tmp_path / 'demo')
+    next((root / 'images').rglob('*.jpg')).unlink()
+    done = subprocess.run(
+        [sys.executable, TOOL, str(root), 'check', '--report', str(tmp_path / 'report.json')],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert 'missing-picture' in done.stdout
+    assert 'of folder' in done.stdout
+    problems = json.loads((tmp_path / 'report.json').read_text())['problems']
+    assert {problem['kind'] for problem in problems} == {'missing-picture'}
+    assert len(problems) == 2  # the file of the folder and the merged one
+    done = subprocess.run(
+        [sys.executable, TOOL, str(tmp_path / 'nowhere'), 'check'], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith('is no folder; give the one that holds images/')

@@ -1,0 +1,89 @@
+"""Check EntitySeg and get it into shape: mim run mmentity entityseg ROOT SUBCOMMAND.
+
+EntitySeg is for non-commercial use only; see its own licence.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmentity.preparation.check import check_entityseg
+from mmentity.preparation.layout import TASK_FOLDERS
+from mmentity.preparation.low_resolution import LowResolutionOptions, make_low_resolution
+from mmentity.preparation.parallel import default_workers
+
+
+def add_check(commands: argparse._SubParsersAction) -> None:
+    """Add ``check``."""
+    parser = commands.add_parser('check', help='check every file, entry and mask')
+    parser.add_argument(
+        '--tasks', nargs='+', choices=TASK_FOLDERS, default=list(TASK_FOLDERS), help='annotations'
+    )
+    parser.add_argument(
+        '--max-unlabelled',
+        type=float,
+        default=0.5,
+        help='report pictures with more than this share of pixels without an entity',
+    )
+    parser.add_argument('--examples', type=int, default=1, help='examples of each problem')
+    parser.add_argument('--report', help='write all counts and problems to this json')
+    parser.add_argument('--strict', action='store_true', help='let warnings fail too')
+    parser.set_defaults(run=run_check)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Check, print the tables and return the exit code."""
+    report = check_entityseg(args.root, args.tasks, args.max_unlabelled, args.workers)
+    print(report.tables(args.examples))
+    if args.report:
+        report.write(Path(args.report))
+        print(f'All of it is in {args.report}')
+    return report.exit_code(args.strict)
+
+
+def add_make_lr(commands: argparse._SubParsersAction) -> None:
+    """Add ``make-lr``."""
+    defaults = LowResolutionOptions()
+    parser = commands.add_parser('make-lr', help='make images_lr and the *_lr.json')
+    parser.add_argument('--short-side', type=int, default=defaults.short_side, help='px')
+    parser.add_argument('--long-side', type=int, default=defaults.long_side, help='at most, px')
+    parser.add_argument('--quality', type=int, default=defaults.quality, help='of JPEG, 1..100')
+    parser.add_argument('--overwrite', action='store_true', help='make again what is there')
+    parser.set_defaults(run=run_make_lr)
+
+
+def run_make_lr(args: argparse.Namespace) -> int:
+    """Make the low-resolution copy, tell what was made and return the exit code."""
+    options = LowResolutionOptions(args.short_side, args.long_side, args.quality)
+    report = make_low_resolution(args.root, options, args.overwrite, args.workers)
+    print(f'{report.pictures} pictures made; annotation files: {len(report.files)}')
+    print('\n'.join(report.files))
+    if report.lost:
+        print(f'{report.lost} entities are too small for a pixel at this size and are left out')
+    print('\n'.join(report.faults), end='\n' if report.faults else '', file=sys.stderr)
+    return int(bool(report.faults))
+
+
+def main() -> int:
+    """Run one subcommand."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('root', help='folder that holds images/ and annotations/')
+    commands = parser.add_subparsers(metavar='SUBCOMMAND', required=True)
+    for add in (add_check, add_make_lr):
+        add(commands)
+    for command in set(commands.choices.values()):
+        command.add_argument(
+            '--workers', type=int, default=default_workers(), help='processes (default: all cores)'
+        )
+    args = parser.parse_args()
+    try:
+        return args.run(args)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == '__main__':
+    sys.exit(main())
