@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from mmentity.datasets.categories import entity_categories
+from mmentity.datasets.categories import (
+    entity_categories,
+    instance_categories,
+    panoptic_categories,
+)
 from mmentity.datasets.entity_dataset import load_annotations
 from mmentity.datasets.entityseg import other_family_name
 from mmentity.datasets.paths import check_links, join_inside
 from mmentity.preparation.check_files import Masks, check_masks, inspect_picture
+from mmentity.preparation.check_maps import MapTask, check_map
 from mmentity.preparation.layout import TASK_FOLDERS, AnnotationFile, annotation_files
 from mmentity.preparation.parallel import default_workers, run_parallel
 from mmentity.preparation.problems import FileFigures, Problem, Report
@@ -67,6 +72,10 @@ class _Check:
         for file in files:
             if file.task in ('entity', 'instance'):
                 self._check_instances(file)
+            elif file.task == 'panoptic':
+                self._check_panoptic(file)
+            else:
+                self._check_semantic(file)
         self._compare_files(files)
         self._find_unlisted()
         return self.report
@@ -168,9 +177,9 @@ class _Check:
         images, names = {}, self.listed.setdefault(file, set())
         for entry in entries:
             try:
-                image_id, name = entry['id'], entry['file_name']
+                image_id, name = entry['id'], file.picture_name(entry['file_name'])
                 height, width = int(entry['height']), int(entry['width'])
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 self.found('bad-entry', file.path, str(entry)[:80], f'{error!r} in images')
                 continue
             if image_id in images:
@@ -185,31 +194,32 @@ class _Check:
             self.check_picture(file, name, (height, width))
         return images
 
-    def check_picture(self, file: AnnotationFile, name: str, size: Optional[tuple]) -> bool:
-        """Check that a picture is there and has the size of its entry."""
+    def check_picture(
+        self, file: AnnotationFile, name: str, size: Optional[tuple] = None
+    ) -> Optional[tuple]:
+        """Check that a picture is there and has the size of its entry; return its size."""
         folder = self.root / file.images
         try:
             path = join_inside(folder, name)
             check_links(folder, path)
         except ValueError as error:
             self.found('path-trick', file.path, name, str(error))
-            return False
+            return None
         picture = self.pictures.get(file.images, {}).get(Path(name).as_posix())
         if picture is None:
             self.found('missing-picture', file.path, name, f'{self.name_of(path)} does not exist')
-        elif None not in (size, picture.size) and picture.size != size:
+            return None
+        if None not in (size, picture.size) and picture.size != size:
             self.found(
                 'picture-size',
                 file.path,
                 name,
                 f'the picture is {_size(picture.size)}, its entry says {_size(size)}',
             )
-        return picture is not None
+        return picture.size
 
     def _check_annotations(self, file: AnnotationFile, content: dict, images: dict) -> dict:
-        known = {category['id'] for category in entity_categories()}
-        if content.get('categories'):
-            known &= {category.get('id') for category in content['categories']}
+        known = known_categories(file.task, content)
         rows, ids = defaultdict(list), set()
         for entry in content['annotations']:
             try:
@@ -229,6 +239,89 @@ class _Check:
                 self.found('unknown-category', file.path, item, f'category id {category_id}')
             rows[image_id].append((item, segmentation, entry.get('area'), entry.get('bbox')))
         return rows
+
+    def _check_panoptic(self, file: AnnotationFile) -> None:
+        content = self.load(file.path, ('images', 'annotations'))
+        if content is None:
+            return
+        figures = FileFigures(self.name_of(file.path))
+        self.report.figures.append(figures)
+        images = self.check_images(file, content['images'], figures)
+        known = known_categories(file.task, content)
+        tasks, without = [], dict(images)
+        for entry in content['annotations']:
+            try:
+                image_id, segments = entry['image_id'], entry['segments_info']
+                map_name = str(Path(entry['file_name']).with_suffix('.png'))
+                areas = {segment['id']: segment.get('area') for segment in segments}
+                category_ids = [segment['category_id'] for segment in segments]
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                self.found('bad-entry', file.path, str(entry)[:80], f'{error!r} in annotations')
+                continue
+            if image_id not in images:
+                self.found('unknown-image', file.path, map_name, f'image id {image_id}')
+                continue
+            for category_id in sorted(set(category_ids) - known):
+                self.found('unknown-category', file.path, map_name, f'category id {category_id}')
+            name, *size = images[image_id]
+            without.pop(image_id, None)
+            tasks.append((map_name, self._map_task(file, name, map_name, tuple(size), areas)))
+        for image_id, (name, _, _) in without.items():
+            self.found('no-entities', file.path, name, f'image id {image_id}')
+        self._check_maps(file, figures, tasks)
+
+    def _check_semantic(self, file: AnnotationFile) -> None:
+        figures = FileFigures(self.name_of(file.path))
+        self.report.figures.append(figures)
+        names, tasks = self.listed.setdefault(file, set()), []
+        lines = file.path.read_text(encoding='utf-8', errors='replace').splitlines()
+        for number, line in enumerate(lines, start=1):
+            pair = line.split()
+            if len(pair) != 2:
+                if pair:
+                    self.found('bad-list-line', file.path, f'line {number}', repr(line[:80]))
+                continue
+            name, map_name = file.picture_name(pair[0]), pair[1]
+            if name in names:
+                self.found('repeated-picture', file.path, name, f'again in line {number}')
+            names.add(name)
+            figures.pictures += 1
+            folder = str(Path(name).parent)
+            figures.folders[folder] = figures.folders.get(folder, 0) + 1
+            size = self.check_picture(file, name)
+            tasks.append((map_name, self._map_task(file, name, map_name, size, None)))
+        self._check_maps(file, figures, tasks)
+
+    def _map_task(
+        self,
+        file: AnnotationFile,
+        name: str,
+        map_name: str,
+        size: Optional[tuple],
+        segments: Optional[dict],
+    ) -> Optional[MapTask]:
+        try:
+            path = join_inside(file.maps, map_name)
+            check_links(file.maps, path)
+        except ValueError as error:
+            self.found('path-trick', file.path, map_name, str(error))
+            return None
+        other = 'images' if file.low_resolution else 'images_lr'
+        return MapTask(path, size, str(self.root / other / name), segments)
+
+    def _check_maps(self, file: AnnotationFile, figures: FileFigures, tasks: list) -> None:
+        tasks = [(name, task) for name, task in tasks if task is not None]
+        results = run_parallel(
+            check_map, [task for _, task in tasks], self.workers, f'maps of {file.path.name}', 16
+        )
+        for (problems, count, share), (name, _) in zip(results, tasks):
+            for kind, detail in problems:
+                self.found(kind, file.path, name, detail)
+            if count is not None:
+                figures.entities += count
+                figures.most = max(figures.most, count)
+                figures.unlabelled += share
+                figures.measured += 1
 
     def _compare_files(self, files: list) -> None:
         """Compare what files list that belong together."""
@@ -271,6 +364,17 @@ class _Check:
             )
             for name in sorted(set(pictures) - listed):
                 self.found('unlisted-picture', self.root / folder, name, 'in no annotation file')
+
+
+def known_categories(task: str, content: dict) -> set:
+    """Category ids that an annotation file may use: those of the task that it lists."""
+    known = {category['id'] for category in entity_categories()}
+    if task in ('instance', 'panoptic'):
+        table = instance_categories() if task == 'instance' else panoptic_categories()
+        known = {category.id for category in table}
+    if content.get('categories'):
+        known &= {category.get('id') for category in content['categories']}
+    return known
 
 
 def _size(size: tuple) -> str:

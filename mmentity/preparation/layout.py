@@ -51,6 +51,16 @@ class AnnotationFile:
         """Name of the folder where the file names of its pictures begin."""
         return 'images_lr' if self.low_resolution else 'images'
 
+    def picture_name(self, file_name: str) -> str:
+        """Name of a picture below ``images/`` or ``images_lr/``.
+
+        File names of the class-aware tasks begin inside the folder of their part.
+        """
+        folder = FOLDERS.get(self.part)
+        if self.task == 'entity' or not folder or file_name.startswith(f'{folder}/'):
+            return file_name
+        return f'{folder}/{file_name}'
+
     @property
     def maps(self) -> Path:
         """Folder of the maps of a semantic or panoptic file."""
@@ -58,7 +68,7 @@ class AnnotationFile:
         return self.path.parent / f'{self.task}_maps_{self.split}{end}'
 
     def with_low_resolution(self) -> 'AnnotationFile':
-        """Name the same file for the low-resolution pictures."""
+        """Name the file of the low-resolution pictures."""
         path = self.path.with_name(f'{self.path.stem}_lr{self.path.suffix}')
         return AnnotationFile(path, self.task, self.part, self.split, True)
 

@@ -59,12 +59,14 @@ def make_low_resolution(
     overwrite: bool = False,
     workers: Optional[int] = None,
 ) -> LowResolutionReport:
-    """Make ``images_lr`` and the ``*_lr.json`` of entity and instance annotations.
+    """Make ``images_lr`` and the ``*_lr.json`` of the entity annotations.
 
     Pictures are resized bilinearly with antialiasing, masks by nearest
     neighbour, all entities of a picture in one map. Every file appears whole;
     what is there is not made again, and a killed run goes on where it was.
-    Pictures and annotations that are unusable are left out and reported.
+    Pictures and annotations that are unusable are left out and reported. The
+    class-aware annotations of the copy come from its entity annotations, with
+    :func:`mmentity.preparation.derive.derive_annotations`.
 
     Args:
         root: Folder of EntitySeg.
@@ -86,12 +88,12 @@ def make_low_resolution(
     files = [
         file
         for _, file in annotation_files(root)
-        if file and file.task in ('entity', 'instance') and not file.low_resolution
+        if file and file.task == 'entity' and not file.low_resolution
     ]
     if not files:
         raise FileNotFoundError(
-            f'{root}/annotations holds no annotation file of the original pictures; '
-            'see docs/data.md for the layout'
+            f'{root}/annotations/entity_segmentation holds no annotation file of the original '
+            'pictures; see docs/data.md for the layout'
         )
     # what a killed run was writing
     for partial in list((root / 'images_lr').rglob('*.partial-*')):

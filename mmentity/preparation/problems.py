@@ -78,6 +78,23 @@ KINDS = {
     'mostly-unlabelled': Kind(
         'warning', 'most of a picture belongs to no entity', 'look at it'
     ),
+    'bad-list-line': Kind(
+        'error', 'a line of a semantic list is not a picture and a map', 'mend the line'
+    ),
+    'missing-map': Kind('error', 'a map of the annotation does not exist', 'fetch it again'),
+    'bad-map': Kind('error', 'a map cannot be read', 'fetch it again'),
+    'map-size': Kind(
+        'error', 'a map has another size than its picture', 'fetch picture and map again'
+    ),
+    'map-of-other-resolution': Kind(
+        'error', 'a map fits the picture of the other resolution', 'set data_prefix to its folder'
+    ),
+    'unknown-class-in-map': Kind(
+        'error', 'a semantic map has a class outside 0-149 and 255', 'fetch the map again'
+    ),
+    'segments-differ': Kind(
+        'error', 'segments of the json and of the map differ', 'fetch json and maps together'
+    ),
 }  # fmt: skip
 
 

@@ -12,6 +12,10 @@ from pycocotools import mask as mask_utils
 ENTITY = 'annotations/entity_segmentation'
 TRAIN = f'{ENTITY}/entityv2_010203_entity_train.json'
 VAL = f'{ENTITY}/entityv2_010203_entity_val.json'
+PANOPTIC = 'annotations/panoptic_segmentation/entityv2_01_panoptic_train.json'
+SEMANTIC = 'annotations/semantic_segmentation/train.txt'
+PANOPTIC_MAPS = 'annotations/panoptic_segmentation/panoptic_maps_train'
+SEMANTIC_MAPS = 'annotations/semantic_segmentation/semantic_maps_train'
 
 
 class Planter:
@@ -25,7 +29,15 @@ class Planter:
         self.root = Path(root)
         self.train = json.loads((self.root / TRAIN).read_text())
         self.val = json.loads((self.root / VAL).read_text())
-        self.unused = [image['id'] for image in self.train['images']]
+        # class-aware annotations are of folder 01 and have faults of their own
+        self.unused = [
+            image['id']
+            for image in self.train['images']
+            if not image['file_name'].startswith('entity_01')
+        ]
+        self.panoptic = json.loads((self.root / PANOPTIC).read_text())
+        self.pairs = (self.root / SEMANTIC).read_text().splitlines()
+        self.unused_maps = list(range(len(self.pairs)))
         self.images = {image['id']: image for image in self.train['images']}
         self.annotations = {}
         for annotation in self.train['annotations']:
@@ -35,6 +47,10 @@ class Planter:
 
     def plant(self, kind):
         """Plant one fault of a kind into a picture of its own."""
+        if kind in MAP_FAULTS:
+            number = self.unused_maps.pop()
+            self.planted.append((kind, MAP_FAULTS[kind](self, number)))
+            return
         image = self.images[self.unused.pop()]
         rows = sorted(self.annotations[image['id']], key=lambda row: row['area'])
         item = FAULTS[kind](self, image, rows)
@@ -43,6 +59,8 @@ class Planter:
     def write(self):
         for name, content in ((TRAIN, self.train), (VAL, self.val)):
             (self.root / name).write_text(json.dumps(content))
+        (self.root / PANOPTIC).write_text(json.dumps(self.panoptic))
+        (self.root / SEMANTIC).write_text('\n'.join(self.pairs))
 
     def picture(self, image):
         return self.root / 'images' / image['file_name']
@@ -211,16 +229,91 @@ FAULTS = {
 }
 
 
+def bad_list_line(planter, number):
+    planter.pairs.append('one two three' if number % 2 else 'one')
+    return f'line {len(planter.pairs)}'
+
+
+def missing_map(planter, number):
+    name = planter.pairs[number].split()[1]
+    (planter.root / (PANOPTIC_MAPS if number % 2 else SEMANTIC_MAPS) / name).unlink()
+    return name
+
+
+def bad_map(planter, number):
+    name = planter.pairs[number].split()[1]
+    path = planter.root / (PANOPTIC_MAPS if number % 2 else SEMANTIC_MAPS) / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return name
+
+
+def resize_map(planter, number, shape):
+    name = planter.pairs[number].split()[1]
+    path = planter.root / (PANOPTIC_MAPS if number % 2 else SEMANTIC_MAPS) / name
+    picture = Image.open(path)
+    values = np.asarray(picture)
+    height, width = shape(*values.shape[:2])
+    resized = picture.resize((width, height), Image.NEAREST)
+    resized.save(path)
+    if number % 2:
+        colours = np.asarray(resized).astype(int) @ (1, 256, 65536)
+        infos = planter.panoptic['annotations'][number]['segments_info']
+        for info in infos:
+            info['area'] = int((colours == info['id']).sum())
+        infos[:] = [info for info in infos if info['area']]
+    return name
+
+
+def map_size(planter, number):
+    return resize_map(planter, number, lambda height, width: (height - 3, width))
+
+
+def map_of_other_resolution(planter, number):
+    return resize_map(planter, number, lambda height, width: (height // 2, width // 2))
+
+
+def unknown_class_in_map(planter, number):
+    name = planter.pairs[number].split()[1]
+    path = planter.root / SEMANTIC_MAPS / name
+    values = np.asarray(Image.open(path)).copy()
+    values[0, :3] = 150 + number % 100
+    Image.fromarray(values).save(path)
+    return name
+
+
+def segments_differ(planter, number):
+    infos = planter.panoptic['annotations'][number]['segments_info']
+    if number % 2:
+        infos.append({**infos[0], 'id': 999})
+    else:
+        infos.pop()
+    return planter.pairs[number].split()[1]
+
+
+MAP_FAULTS = {
+    'bad-list-line': bad_list_line,
+    'missing-map': missing_map,
+    'bad-map': bad_map,
+    'map-size': map_size,
+    'map-of-other-resolution': map_of_other_resolution,
+    'unknown-class-in-map': unknown_class_in_map,
+    'segments-differ': segments_differ,
+}
+
+
 # faults of whole files: each spoils a root of its own
 
 
 def layout(root):
     shutil.rmtree(root / 'images')
-    for path in (root / ENTITY).glob('*_lr.json'):
-        path.unlink()
-    for path in (root / ENTITY).glob('*.json'):
-        content = json.loads(path.read_text())
-        path.write_text(json.dumps({**content, 'images': [], 'annotations': []}))
+    for path in (root / 'annotations').rglob('*.*'):
+        if '_lr' in path.name or path.suffix == '.png':
+            path.unlink()
+        elif path.suffix == '.txt':
+            path.write_text('')
+        else:
+            content = json.loads(path.read_text())
+            path.write_text(json.dumps({**content, 'images': [], 'annotations': []}))
 
 
 def foreign_file(root):
