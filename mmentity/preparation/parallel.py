@@ -69,10 +69,12 @@ def run_resumable(
     """Apply a function to chunks of tasks and keep each result on disk.
 
     A result is kept under a digest of the function's name and its tasks, so
-    that a job that was killed takes up what it had and nothing else.
+    that a job that was killed takes up what it had and nothing else. Chunks in
+    which something went wrong are done again.
 
     Args:
-        function: Function of a list of tasks that returns a list for json.
+        function: Function of a list of tasks that returns a list for json; each
+            result ends with what went wrong, or ''.
         tasks: Arguments, fit for json.
         workers: Processes; at 1 or less everything runs in this one.
         title: Text beside the progress bar.
@@ -95,6 +97,8 @@ def _run_chunk(chunk: tuple) -> str:
     path = Path(store) / f'{hashlib.sha256(text.encode()).hexdigest()}.json'
     if not path.is_file():
         result = function(tasks)
+        if any(row[-1] for row in result):
+            path = path.with_suffix('.faulty')
         with whole_file(path) as partial:
             partial.write_text(json.dumps(result))
     return str(path)
