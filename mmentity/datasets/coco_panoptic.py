@@ -1,7 +1,7 @@
 """Panoptic annotations: COCO's json and PNGs."""
 
 from functools import cached_property
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from mmentity.datasets.categories import metainfo_of, panoptic_categories
 from mmentity.datasets.entity_dataset import EntityDataset, load_annotations
@@ -48,14 +48,14 @@ class CocoEntityDataset(EntityDataset):
 
     def _info(self, image: dict, annotation: dict, ann_file: str) -> dict:
         # the file name is that of the PNG in COCO and that of the picture in EntitySeg
-        seg_map = Path(annotation['file_name']).with_suffix('.png')
+        seg_map = str(PurePosixPath(annotation['file_name']).with_suffix('.png'))
         segments = [
             self._segment(segment, ann_file, image['id']) for segment in annotation['segments_info']
         ]
         return {
             'img_id': image['id'],
-            'img_path': str(Path(self.data_prefix.get('img', '')) / image['file_name']),
-            'seg_map_path': str(Path(self.data_prefix.get('seg', '')) / seg_map),
+            'img_path': self.path_of('img', image['file_name'], ann_file),
+            'seg_map_path': self.path_of('seg', seg_map, ann_file),
             'height': image['height'],
             'width': image['width'],
             'segments_info': segments,

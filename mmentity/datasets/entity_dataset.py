@@ -10,6 +10,14 @@ from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.fileio import exists, load
 
 from mmentity.datasets.errors import SampleError
+from mmentity.datasets.paths import check_links, join_inside
+
+# keys of data_prefix, and of a sample, that go together
+FILE_KEYS = (
+    (('img', 'img_path'), 'img_path'),
+    (('seg', 'seg_map_path'), 'seg_map_path'),
+    (('seg',), 'id_map_path'),
+)
 
 
 class EntityDataset(BaseDataset):
@@ -57,6 +65,34 @@ class EntityDataset(BaseDataset):
             return data
         raise SampleError(f'{len(skipped)} samples in a row are unusable, the last: {skipped[-1]}')
 
+    def prepare_data(self, idx: int) -> dict:
+        """Run the pipeline on one sample, unless links lead its files out of their folders."""
+        info = self.get_data_info(idx)
+        for prefix_keys, key in FILE_KEYS:
+            prefix = next((self.data_prefix[k] for k in prefix_keys if k in self.data_prefix), '')
+            if info.get(key) and prefix and Path(prefix).is_dir():
+                try:
+                    check_links(prefix, info[key])
+                except ValueError as error:
+                    raise SampleError(str(error)) from error
+        return self.pipeline(info)
+
+    def path_of(self, prefix: str, name: str, ann_file: str) -> str:
+        """Join a folder of ``data_prefix`` and a file name of an annotation file.
+
+        Args:
+            prefix: Key of the folder.
+            name: File name below it.
+            ann_file: Where the name comes from, for the sentence of the error.
+
+        Raises:
+            ValueError: If the name is absolute or leads out of the folder.
+        """
+        try:
+            return join_inside(self.data_prefix.get(prefix, ''), name)
+        except ValueError as error:
+            raise ValueError(f'in annotation file {ann_file} {error}') from error
+
     def filter_data(self) -> list:
         """Leave out what ``filter_cfg`` says.
 
@@ -69,8 +105,7 @@ class EntityDataset(BaseDataset):
         kept = [
             info
             for info in self.data_list
-            if min(info['height'], info['width']) >= min_size
-            and not (filter_empty and not self._num_entities(info))
+            if _short_side(info) >= min_size and not (filter_empty and not self._num_entities(info))
         ]
         if not kept:
             raise ValueError(
@@ -125,8 +160,14 @@ class EntityDataset(BaseDataset):
         self.ann_file = ''
         super()._join_prefix()
         files = [ann_file] if isinstance(ann_file, str) else list(ann_file)
-        self.ann_files = [str(Path(self.data_root or '') / file) for file in files]
-        self.ann_file = self.ann_files[0]
+        self.ann_files = [str(Path(self.data_root or '') / file) for file in files if file]
+        self.ann_file = self.ann_files[0] if self.ann_files else ''
+
+
+def _short_side(info: dict) -> float:
+    """Short side in px; of a picture whose size is not known, without bound."""
+    sides = (info['height'], info['width'])
+    return float('inf') if None in sides else min(sides)
 
 
 def load_annotations(path: str, needed: Sequence[str], backend_args: Optional[dict] = None) -> dict:

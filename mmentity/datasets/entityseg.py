@@ -1,23 +1,18 @@
 """Entity segmentation on EntitySeg."""
 
 import re
-from collections import defaultdict
 from pathlib import Path
 from typing import Optional
 
 from mmengine.fileio import exists
 
 from mmentity.datasets.categories import instance_categories, metainfo_of
-from mmentity.datasets.entity_dataset import (
-    EntityDataset,
-    load_annotations,
-    make_image_ids_unique,
-)
+from mmentity.datasets.coco_instances import CocoInstanceEntityDataset
 from mmentity.registry import DATASETS
 
 
 @DATASETS.register_module()
-class EntitySegDataset(EntityDataset):
+class EntitySegDataset(CocoInstanceEntityDataset):
     """EntitySeg's entity annotations: COCO instance json with RLE masks.
 
     Every annotation is one entity, whatever its category; categories are kept
@@ -49,47 +44,8 @@ class EntitySegDataset(EntityDataset):
         >>> info = dataset.get_data_info(0)
     """
 
-    def load_data_list(self) -> list:
-        """Load the pictures and annotations of all files."""
-        data_list = []
-        for ann_file in self.ann_files:
-            data_list += self._load_file(_existing_name(ann_file, self.backend_args))
-        make_image_ids_unique(data_list)
-        return data_list
-
-    def _load_file(self, ann_file: str) -> list:
-        content = load_annotations(ann_file, ('images', 'annotations'), self.backend_args)
-        by_image = defaultdict(list)
-        for annotation in content['annotations']:
-            instance = self._instance(annotation)
-            instance['bbox_label'] = self.label_of(
-                annotation['category_id'], ann_file, annotation['image_id']
-            )
-            by_image[annotation['image_id']].append(instance)
-        return [
-            {
-                'img_id': image['id'],
-                'img_path': str(Path(self.data_prefix.get('img', '')) / image['file_name']),
-                'height': image['height'],
-                'width': image['width'],
-                'instances': by_image[image['id']],
-            }
-            for image in content['images']
-        ]
-
-    @staticmethod
-    def _instance(annotation: dict) -> dict:
-        instance = {
-            'mask': annotation['segmentation'],
-            'category_id': annotation['category_id'],
-            'ignore_flag': int(annotation.get('iscrowd', 0)),
-        }
-        if 'area' in annotation:
-            instance['area'] = annotation['area']
-        if 'bbox' in annotation:
-            x, y, width, height = annotation['bbox']
-            instance['bbox'] = [x, y, x + width, y + height]
-        return instance
+    def _find(self, ann_file: str) -> str:
+        return _existing_name(ann_file, self.backend_args)
 
 
 @DATASETS.register_module()

@@ -1,5 +1,7 @@
 """PNGs whose values are ids of entities, in the three usual kinds."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -38,6 +40,11 @@ def read_id_map(picture: Image.Image, kind: str = 'auto') -> np.ndarray:
             f'the map is of mode {picture.mode}; save it as 8 or 16 bit grey, palette or RGB PNG'
         )
     return np.asarray(picture).astype(np.int64)
+
+
+def entity_ids(values: np.ndarray, no_entity_ids: Sequence[int] = ()) -> np.ndarray:
+    """Ids in a map that are entities, ascending: all but 0 and ``no_entity_ids``."""
+    return np.setdiff1d(values, [0, *no_entity_ids])
 
 
 def colours_of_ids(ids: np.ndarray) -> np.ndarray:

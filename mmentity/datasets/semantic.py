@@ -35,14 +35,20 @@ class EntitySegSemanticDataset(EntityDataset):
 
     def load_data_list(self) -> list:
         """Load the pairs of all files."""
-        pairs = [pair for ann_file in self.ann_files for pair in _read_pairs(ann_file)]
-        img_prefix = Path(self.data_prefix.get('img', self.data_prefix.get('img_path', '')))
-        seg_prefix = Path(self.data_prefix.get('seg', self.data_prefix.get('seg_map_path', '')))
+        img_key, seg_key = (
+            key if key in self.data_prefix else other
+            for key, other in (('img', 'img_path'), ('seg', 'seg_map_path'))
+        )
+        pairs = [
+            (self.path_of(img_key, img, ann_file), self.path_of(seg_key, seg_map, ann_file))
+            for ann_file in self.ann_files
+            for img, seg_map in _read_pairs(ann_file)
+        ]
         return [
             {
                 'img_id': number,
-                'img_path': str(img_prefix / img),
-                'seg_map_path': str(seg_prefix / seg_map),
+                'img_path': img,
+                'seg_map_path': seg_map,
                 'num_classes': len(self.metainfo['classes']),
                 # what mmseg's LoadAnnotations asks for
                 'label_map': None,

@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 
 from mmentity.datasets.errors import SampleError
+from mmentity.datasets.id_maps import entity_ids, read_id_map
 from mmentity.datasets.transforms.geometry import shortest_edge_size
 from mmentity.registry import TRANSFORMS
 from mmentity.structures import EntityMap
@@ -75,7 +76,7 @@ class LoadEntityImage(BaseTransform):
 class LoadEntityAnnotations(BaseTransform):
     """Load the entities of a picture as one :class:`EntityMap`.
 
-    Reads whichever a sample has: a panoptic PNG (``segments_info`` and
+    Reads whichever a sample has: an id map (``id_map_path``), a panoptic PNG (``segments_info`` and
     ``seg_map_path``), COCO segmentations (``instances``), or a semantic map
     (``seg_map_path`` and ``num_classes``), each class of which becomes one entity
     and whose other pixels, 255, are no entity. Adds ``gt_entity_map``,
@@ -96,7 +97,9 @@ class LoadEntityAnnotations(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Load the annotations of one sample."""
         try:
-            if 'segments_info' in results:
+            if 'id_map_path' in results:
+                self._load_id_map(results)
+            elif 'segments_info' in results:
                 self._load_panoptic(results)
             elif 'instances' in results:
                 self._load_instances(results)
@@ -108,6 +111,18 @@ class LoadEntityAnnotations(BaseTransform):
                 f'unusable: {error}'
             ) from error
         return results
+
+    def _load_id_map(self, results: dict) -> None:
+        path = results['id_map_path']
+        picture = self._open(path, results['ori_shape'])
+        try:
+            values = read_id_map(picture, results['map_kind'])
+        except (OSError, ValueError, SyntaxError) as error:
+            raise ValueError(f'{path} cannot be read as ids ({error})') from error
+        ids = entity_ids(values, results['no_entity_ids'])
+        entities = EntityMap.from_segment_ids(values, ids)
+        none = np.zeros(len(ids))
+        _add_truth(results, entities, none, entities.areas, none)
 
     def _load_instances(self, results: dict) -> None:
         records = results['instances']

@@ -1,0 +1,127 @@
+"""File names of annotation files are other people's input."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmentity.datasets import (
+    CocoEntityDataset,
+    EntitySegDataset,
+    EntitySegInstanceDataset,
+    EntitySegPanopticDataset,
+    EntitySegSemanticDataset,
+    SampleError,
+)
+from mmentity.datasets.paths import check_links, join_inside
+
+TRICKS = [
+    '../secret.jpg',
+    'a/../../secret.jpg',
+    '/etc/passwd',
+    '\\\\server\\share\\x.jpg',
+    'C:\\x.jpg',
+    'C:x.jpg',
+    '..\\secret.jpg',
+    '',
+    ' ',
+    'a\0.jpg',
+    None,
+    7,
+]
+
+
+@pytest.mark.parametrize('name', TRICKS)
+def test_tricks_are_refused(name):
+    with pytest.raises(ValueError, match='file name'):
+        join_inside('data/images', name)
+
+
+@pytest.mark.parametrize('name', ['a.jpg', 'a/b c.jpg', '..a.jpg', 'a..b/c.jpg', 'ä/ü.jpg'])
+def test_names_below_the_folder_are_joined(name):
+    assert join_inside('data/images', name) == f'data/images/{name}'
+
+
+def test_links_out_of_the_folder_are_refused(tmp_path):
+    for name in ('inside', 'outside', 'outside/deep'):
+        (tmp_path / name).mkdir()
+    for name in ('inside/a.jpg', 'outside/b.jpg'):
+        (tmp_path / name).write_text('x')
+    (tmp_path / 'inside/ok.jpg').symlink_to('a.jpg')
+    (tmp_path / 'inside/file.jpg').symlink_to(tmp_path / 'outside/b.jpg')
+    (tmp_path / 'inside/folder').symlink_to('../outside')
+    (tmp_path / 'linked').symlink_to('inside')
+    for folder in ('inside', 'linked'):
+        check_links(tmp_path / folder, tmp_path / folder / 'a.jpg')
+        check_links(tmp_path / folder, tmp_path / folder / 'ok.jpg')
+        for name in ('file.jpg', 'folder/b.jpg'):
+            with pytest.raises(ValueError, match='is a link out of'):
+                check_links(tmp_path / folder, tmp_path / folder / name)
+    with pytest.raises(ValueError, match='is a link out of'):
+        # a folder whose name begins with that of another
+        check_links(tmp_path / 'outside/deep', tmp_path / 'outside/deeper.jpg')
+
+
+def entity(root, name):
+    content = {
+        'images': [{'id': 1, 'file_name': name, 'height': 4, 'width': 5}],
+        'annotations': [],
+    }
+    (root / 'a.json').write_text(json.dumps(content))
+    return {'ann_file': 'a.json', 'data_prefix': {'img': 'images/'}}
+
+
+def panoptic(root, name, map_name='a.png'):
+    content = {
+        'images': [{'id': 1, 'file_name': name, 'height': 4, 'width': 5}],
+        'annotations': [{'image_id': 1, 'file_name': map_name, 'segments_info': []}],
+    }
+    (root / 'a.json').write_text(json.dumps(content))
+    return {'ann_file': 'a.json', 'data_prefix': {'img': 'images/', 'seg': 'maps/'}}
+
+
+def panoptic_map(root, name):
+    return panoptic(root, 'a.jpg', name)
+
+
+def semantic(root, name):
+    (root / 'a.txt').write_text(f'{name} a.png\n')
+    return {'ann_file': 'a.txt', 'data_prefix': {'img': 'images/', 'seg': 'maps/'}}
+
+
+FORMS = [
+    (EntitySegDataset, entity),
+    (EntitySegInstanceDataset, entity),
+    (CocoEntityDataset, panoptic),
+    (CocoEntityDataset, panoptic_map),
+    (EntitySegPanopticDataset, panoptic),
+    (EntitySegSemanticDataset, semantic),
+]
+
+
+@pytest.mark.parametrize(('dataset', 'form'), FORMS)
+@pytest.mark.parametrize('name', ['../x.jpg', '/etc/x.jpg'])
+def test_every_dataset_refuses_tricks(tmp_path, dataset, form, name):
+    options = form(tmp_path, name)
+    with pytest.raises(ValueError, match=r'in annotation file .*a\.(json|txt) the file name'):
+        dataset(data_root=str(tmp_path), pipeline=[], **options)
+
+
+def test_datasets_refuse_links_out_of_the_folder(demo_root, tmp_path):
+    root = shutil.copytree(demo_root, tmp_path / 'demo')
+    dataset = EntitySegDataset(
+        data_root=str(root),
+        ann_file='annotations/entity_segmentation/entityv2_01_entity_val.json',
+        data_prefix={'img': 'images/'},
+        pipeline=[{'type': 'mmentity.LoadEntityImage'}],
+        test_mode=True,
+    )
+    assert dataset[0]['img'].dtype == np.uint8
+    path = root / dataset.get_data_info(0)['img_path']
+    path.rename(tmp_path / 'outside.jpg')
+    path.symlink_to(tmp_path / 'outside.jpg')
+    assert Image.open(path).size
+    with pytest.raises(SampleError, match='is a link out of'):
+        dataset[0]
