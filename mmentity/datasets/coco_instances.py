@@ -57,7 +57,11 @@ class CocoInstanceEntityDataset(EntityDataset):
 
     def _infos(self, content: dict, ann_file: str) -> list:
         by_image = defaultdict(list)
-        for annotation in content['annotations']:
+        annotations = content['annotations'][::-1]
+        content['annotations'].clear()
+        while annotations:
+            # what has been read is let go, so that memory holds it once
+            annotation = annotations.pop()
             instance = self._instance(annotation)
             instance['bbox_label'] = self.label_of(
                 annotation['category_id'], ann_file, annotation['image_id']

@@ -1,5 +1,8 @@
 """What all datasets of entities share."""
 
+import gc
+import json
+import pickle
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +10,7 @@ from typing import Optional
 
 import numpy as np
 from mmengine.dataset import BaseDataset, force_full_init
-from mmengine.fileio import exists, load
+from mmengine.fileio import exists, get
 
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.paths import check_links, join_inside
@@ -46,6 +49,21 @@ class EntityDataset(BaseDataset):
     def __init__(self, *args, backend_args: Optional[dict] = None, **kwargs) -> None:
         self.backend_args = backend_args
         super().__init__(*args, **kwargs)
+
+    def full_init(self) -> None:
+        """Load and serialise the index.
+
+        Python's garbage collector would walk through millions of new objects
+        again and again, none of which is garbage; without it, a large index
+        loads in half the time.
+        """
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            super().full_init()
+        finally:
+            if collects:
+                gc.enable()
 
     @force_full_init
     def __getitem__(self, idx: int) -> dict:
@@ -154,6 +172,20 @@ class EntityDataset(BaseDataset):
     def _num_entities(info: dict) -> int:
         return len(info['segments_info'] if 'segments_info' in info else info['instances'])
 
+    def _serialize_data(self) -> tuple:
+        """Serialise as mmengine does, letting go of each sample at once."""
+        samples, self.data_list = self.data_list, []
+        samples.reverse()
+        parts = []
+        while samples:
+            parts.append(pickle.dumps(samples.pop(), protocol=4))
+        data_address = np.cumsum([len(part) for part in parts], dtype=np.int64)
+        data_bytes = np.empty(data_address[-1], dtype=np.uint8)
+        for k, end in enumerate(data_address):
+            data_bytes[end - len(parts[k]) : end] = np.frombuffer(parts[k], dtype=np.uint8)
+            parts[k] = b''
+        return data_bytes, data_address
+
     def _join_prefix(self) -> None:
         """Join annotation files, of which there may be several, with the root."""
         ann_file = self.ann_file
@@ -187,7 +219,7 @@ def load_annotations(path: str, needed: Sequence[str], backend_args: Optional[di
             f'annotation file {path} does not exist; check data_root and ann_file'
         )
     try:
-        content = load(path, file_format='json', backend_args=backend_args)
+        content = json.loads(get(path, backend_args=backend_args))
     except ValueError as error:
         raise ValueError(f'annotation file {path} is no whole json ({error})') from error
     missing = [key for key in needed if key not in content]
