@@ -37,6 +37,34 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPa
     return parser
 
 
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the tools have that look at the data of a config."""
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value pairs',
+    )
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Load a config and merge ``--cfg-options`` into it.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(
+            f'config {args.config} does not exist; the shipped ones are in the folder configs'
+        )
+    config = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        config.merge_from_dict(args.cfg_options)
+    return config
+
+
 def prepare_config(args: argparse.Namespace) -> Config:
     """Load the config of a run and merge the command line into it.
 
@@ -46,16 +74,10 @@ def prepare_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: If there is no such config.
     """
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(
-            f'config {args.config} does not exist; the shipped ones are in the folder configs'
-        )
     if 'LOCAL_RANK' not in os.environ:
         os.environ['LOCAL_RANK'] = str(args.local_rank)
-    config = Config.fromfile(args.config)
+    config = load_config(args)
     config.launcher = args.launcher
-    if args.cfg_options is not None:
-        config.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         config.work_dir = args.work_dir
     elif config.get('work_dir') is None:

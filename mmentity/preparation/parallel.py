@@ -55,12 +55,12 @@ def run_parallel(
         Results in the order of the tasks.
     """
     if workers <= 1 or len(tasks) < 2:
-        yield from _progress(map(function, tasks), len(tasks), title)
+        yield from with_progress(map(function, tasks), len(tasks), title)
         return
     with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
         # processes start here, before the progress bar has a thread of its own
         results = pool.map(function, tasks, chunksize=chunk)
-        yield from _progress(results, len(tasks), title)
+        yield from with_progress(results, len(tasks), title)
 
 
 def run_resumable(
@@ -104,7 +104,8 @@ def _run_chunk(chunk: tuple) -> str:
     return str(path)
 
 
-def _progress(results: Iterable, total: int, title: str) -> Iterator:
+def with_progress(results: Iterable, total: int, title: str) -> Iterator:
+    """Go through results under a progress bar."""
     # on stderr, so that tables on stdout can be piped
     with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
         task = progress.add_task(title, total=total)
