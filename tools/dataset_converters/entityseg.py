@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from mmentity.preparation.check import check_entityseg
+from mmentity.preparation.download import default_items, download
+from mmentity.preparation.fetching import FetchOptions
 from mmentity.preparation.layout import TASK_FOLDERS
 from mmentity.preparation.low_resolution import LowResolutionOptions, make_low_resolution
 from mmentity.preparation.parallel import default_workers
@@ -28,6 +30,7 @@ def add_check(commands: argparse._SubParsersAction) -> None:
     parser.add_argument('--examples', type=int, default=1, help='examples of each problem')
     parser.add_argument('--report', help='write all counts and problems to this json')
     parser.add_argument('--strict', action='store_true', help='let warnings fail too')
+    add_workers(parser, default_workers())
     parser.set_defaults(run=run_check)
 
 
@@ -49,6 +52,7 @@ def add_make_lr(commands: argparse._SubParsersAction) -> None:
     parser.add_argument('--long-side', type=int, default=defaults.long_side, help='at most, px')
     parser.add_argument('--quality', type=int, default=defaults.quality, help='of JPEG, 1..100')
     parser.add_argument('--overwrite', action='store_true', help='make again what is there')
+    add_workers(parser, default_workers())
     parser.set_defaults(run=run_make_lr)
 
 
@@ -64,6 +68,47 @@ def run_make_lr(args: argparse.Namespace) -> int:
     return int(bool(report.faults))
 
 
+def add_download(commands: argparse._SubParsersAction) -> None:
+    """Add ``download``."""
+    defaults = FetchOptions()
+    parser = commands.add_parser('download', help='fetch pictures, or the files of a list')
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        '--ann',
+        nargs='+',
+        default=[],
+        help='annotation files with the addresses (default: the entity files of ROOT)',
+    )
+    source.add_argument('--list', help='text file of lines: ADDRESS NAME [BYTES or sha256:HEX]')
+    parser.add_argument('--retries', type=int, default=defaults.retries)
+    parser.add_argument('--timeout', type=float, default=defaults.timeout, help='s without a byte')
+    parser.add_argument('--backoff', type=float, default=defaults.backoff, help='s, doubled')
+    parser.add_argument('--report', help='default: ROOT/download_report.json')
+    add_workers(parser, 16, 'files at a time')
+    parser.set_defaults(run=run_download)
+
+
+def run_download(args: argparse.Namespace) -> int:
+    """Fetch what is missing, write the report and return the exit code."""
+    items, failures = default_items(args.root, args.list, args.ann)
+    options = FetchOptions(args.retries, args.timeout, backoff=args.backoff)
+    report = download(args.root, items, options, args.workers)
+    report.failures += failures
+    path = Path(args.report or Path(args.root) / 'download_report.json')
+    report.write(path)
+    print(f'{report.fetched} files fetched, {report.there} were there')
+    if report.failures:
+        print(f'{len(report.failures)} files are missing:\n{report.table()}\nAll are in {path}')
+    return int(bool(report.failures))
+
+
+def add_workers(
+    parser: argparse.ArgumentParser, default: int, what: str = 'processes (default: all cores)'
+) -> None:
+    """Add ``--workers``."""
+    parser.add_argument('--workers', type=int, default=default, help=what)
+
+
 def main() -> int:
     """Run one subcommand."""
     parser = argparse.ArgumentParser(
@@ -71,12 +116,8 @@ def main() -> int:
     )
     parser.add_argument('root', help='folder that holds images/ and annotations/')
     commands = parser.add_subparsers(metavar='SUBCOMMAND', required=True)
-    for add in (add_check, add_make_lr):
+    for add in (add_check, add_make_lr, add_download):
         add(commands)
-    for command in set(commands.choices.values()):
-        command.add_argument(
-            '--workers', type=int, default=default_workers(), help='processes (default: all cores)'
-        )
     args = parser.parse_args()
     try:
         return args.run(args)
