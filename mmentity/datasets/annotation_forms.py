@@ -12,6 +12,7 @@ import numpy as np
 from mmentity.datasets.categories import (
     Category,
     entity_categories,
+    instance_categories,
     panoptic_categories,
     semantic_categories,
 )
@@ -38,31 +39,54 @@ class Scene(NamedTuple):
 
 def entity_json(scenes: Sequence[Scene]) -> dict:
     """Make the json of the entity task: COCO instances, RLE masks, 644 categories."""
-    return _coco_json(scenes, entity_categories())
+    annotations = []
+    for scene in scenes:
+        entities = scene.entities
+        rows = zip(entities.rles(), entities.areas, entities.boxes_xyxy_px, scene.category_ids)
+        for rle, area, (x0, y0, x1, y1), category_id in rows:
+            if area == 0:
+                continue
+            annotations.append(
+                {
+                    'id': len(annotations) + 1,
+                    'image_id': scene.image_id,
+                    'category_id': int(category_id),
+                    'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()},
+                    'area': int(area),
+                    'bbox': [int(v) for v in (x0, y0, x1 - x0, y1 - y0)],
+                    'iscrowd': 0,
+                }
+            )
+    images = [_image_row(scene) for scene in scenes]
+    return {'images': images, 'annotations': annotations, 'categories': entity_categories()}
 
 
-def instance_json(scenes: Sequence[Scene], categories: Sequence[Category]) -> dict:
-    """Make the json of the instance task.
+def instance_json(images: Sequence[dict], annotations: Sequence[dict]) -> dict:
+    """Make the json of the instance task from the rows of the entity json.
 
     Args:
-        scenes: The pictures.
-        categories: Categories that count; other entities are left out.
+        images: Pictures of the json.
+        annotations: Annotations of the entity json; those outside of the 206
+            instance categories are left out.
     """
-    return _coco_json(scenes, _category_rows(categories))
+    categories = instance_categories()
+    wanted = {category.id for category in categories}
+    kept = [row for row in annotations if row['category_id'] in wanted]
+    return {
+        'images': list(images),
+        'annotations': [{**row, 'id': number} for number, row in enumerate(kept, start=1)],
+        'categories': _category_rows(categories),
+    }
 
 
-def panoptic_json(scenes: Sequence[Scene], segments_infos: Sequence[list]) -> dict:
+def panoptic_json(images: Sequence[dict], segments_infos: Sequence[list]) -> dict:
     """Make the json of the panoptic task from the segments of each picture."""
     annotations = [
-        {
-            'image_id': scene.image_id,
-            'file_name': scene.file_name,
-            'segments_info': segments_info,
-        }
-        for scene, segments_info in zip(scenes, segments_infos)
+        {'image_id': image['id'], 'file_name': image['file_name'], 'segments_info': segments_info}
+        for image, segments_info in zip(images, segments_infos)
     ]
     return {
-        'images': [_image_row(scene) for scene in scenes],
+        'images': list(images),
         'annotations': annotations,
         'categories': _category_rows(panoptic_categories()),
     }
@@ -126,30 +150,6 @@ def _flat_ids(entities: EntityMap) -> np.ndarray:
     for layer in entities.ids[1:]:
         np.copyto(flat, layer, where=flat == 0)
     return flat
-
-
-def _coco_json(scenes: Sequence[Scene], categories: Sequence[dict]) -> dict:
-    wanted = {category['id'] for category in categories}
-    annotations = []
-    for scene in scenes:
-        entities = scene.entities
-        rows = zip(entities.rles(), entities.areas, entities.boxes_xyxy_px, scene.category_ids)
-        for rle, area, (x0, y0, x1, y1), category_id in rows:
-            if area == 0 or int(category_id) not in wanted:
-                continue
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': scene.image_id,
-                    'category_id': int(category_id),
-                    'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()},
-                    'area': int(area),
-                    'bbox': [int(v) for v in (x0, y0, x1 - x0, y1 - y0)],
-                    'iscrowd': 0,
-                }
-            )
-    images = [_image_row(scene) for scene in scenes]
-    return {'images': images, 'annotations': annotations, 'categories': list(categories)}
 
 
 def _image_row(scene: Scene) -> dict:

@@ -20,7 +20,6 @@ from mmentity.datasets.annotation_forms import (
     panoptic_segments,
     semantic_map,
 )
-from mmentity.datasets.categories import instance_categories
 from mmentity.datasets.transforms.geometry import shortest_edge_size
 from mmentity.structures import EntityMap
 
@@ -322,8 +321,9 @@ def _write_class_aware(root: Path, split: str, scenes: Sequence[Scene]) -> None:
     They cover the first folder, and their file names begin inside it.
     """
     scenes = [scene._replace(file_name=Path(scene.file_name).name) for scene in scenes]
+    content = entity_json(scenes)
     path = root / 'instance_segmentation' / f'entityv2_01_instances_{split}.json'
-    _write_json(path, instance_json(scenes, instance_categories()))
+    _write_json(path, instance_json(content['images'], content['annotations']))
     panoptic, semantic = root / 'panoptic_segmentation', root / 'semantic_segmentation'
     for folder in (panoptic / f'panoptic_maps_{split}', semantic / f'semantic_maps_{split}'):
         folder.mkdir(parents=True)
@@ -337,7 +337,7 @@ def _write_class_aware(root: Path, split: str, scenes: Sequence[Scene]) -> None:
         Image.fromarray(classes).save(semantic / f'semantic_maps_{split}' / png_name)
         pairs.append(f'{scene.file_name} {png_name}\n')
     path = panoptic / f'entityv2_01_panoptic_{split}.json'
-    _write_json(path, panoptic_json(scenes, infos))
+    _write_json(path, panoptic_json(content['images'], infos))
     (semantic / f'{split}.txt').write_text(''.join(pairs))
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from mmentity.preparation.check import check_entityseg
+from mmentity.preparation.derive import derive_annotations
 from mmentity.preparation.download import default_items, download
 from mmentity.preparation.fetching import FetchOptions
 from mmentity.preparation.layout import TASK_FOLDERS
@@ -68,6 +69,34 @@ def run_make_lr(args: argparse.Namespace) -> int:
     return int(bool(report.faults))
 
 
+def add_derive(commands: argparse._SubParsersAction) -> None:
+    """Add ``derive``."""
+    parser = commands.add_parser(
+        'derive', help='derive instance, semantic and panoptic annotations from the entity json'
+    )
+    parser.add_argument('--out', help='folder of annotations (default: ROOT/annotations)')
+    parser.add_argument(
+        '--low-resolution', action='store_true', help='from the *_lr.json, for images_lr'
+    )
+    parser.add_argument('--overwrite', action='store_true', help='make again what is there')
+    add_workers(parser, default_workers())
+    parser.set_defaults(run=run_derive)
+
+
+def run_derive(args: argparse.Namespace) -> int:
+    """Derive, tell what was made and return the exit code."""
+    report = derive_annotations(
+        args.root, args.out, args.low_resolution, args.overwrite, args.workers
+    )
+    print(f'annotations of {report.pictures} pictures derived')
+    for path in report.files:
+        print(path)
+    for path in report.skipped:
+        print(f'{path} is there, nothing of its split was made; --overwrite makes it again')
+    print('\n'.join(report.faults), end='\n' if report.faults else '', file=sys.stderr)
+    return int(bool(report.faults))
+
+
 def add_download(commands: argparse._SubParsersAction) -> None:
     """Add ``download``."""
     defaults = FetchOptions()
@@ -116,7 +145,7 @@ def main() -> int:
     )
     parser.add_argument('root', help='folder that holds images/ and annotations/')
     commands = parser.add_subparsers(metavar='SUBCOMMAND', required=True)
-    for add in (add_check, add_make_lr, add_download):
+    for add in (add_check, add_make_lr, add_derive, add_download):
         add(commands)
     args = parser.parse_args()
     try:
