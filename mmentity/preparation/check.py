@@ -125,8 +125,7 @@ class _Check:
         content = self.load(file.path, ('images', 'annotations'))
         if content is None:
             return
-        figures = FileFigures(self.name_of(file.path))
-        self.report.figures.append(figures)
+        figures = self._new_figures(file)
         images = self.check_images(file, content['images'], figures)
         rows = self._check_annotations(file, content, images)
         masks = []
@@ -155,6 +154,11 @@ class _Check:
             if share > self.max_unlabelled and file.task == 'entity':
                 self.found('mostly-unlabelled', file.path, name, f'{100 * share:.1f} %')
 
+    def _new_figures(self, file: AnnotationFile) -> FileFigures:
+        figures = FileFigures(self.name_of(file.path))
+        self.report.figures.append(figures)
+        return figures
+
     def load(self, path: Path, needed: Sequence[str]) -> Optional[dict]:
         """Load a json, or note why it cannot be and return None."""
         try:
@@ -179,6 +183,7 @@ class _Check:
             try:
                 image_id, name = entry['id'], file.picture_name(entry['file_name'])
                 height, width = int(entry['height']), int(entry['width'])
+                hash(image_id)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 self.found('bad-entry', file.path, str(entry)[:80], f'{error!r} in images')
                 continue
@@ -225,6 +230,7 @@ class _Check:
             try:
                 number, image_id = entry['id'], entry['image_id']
                 category_id, segmentation = entry['category_id'], entry['segmentation']
+                hash((number, image_id, category_id))
             except (KeyError, TypeError) as error:
                 self.found('bad-entry', file.path, str(entry)[:80], f'{error!r} in annotations')
                 continue
@@ -244,8 +250,7 @@ class _Check:
         content = self.load(file.path, ('images', 'annotations'))
         if content is None:
             return
-        figures = FileFigures(self.name_of(file.path))
-        self.report.figures.append(figures)
+        figures = self._new_figures(file)
         images = self.check_images(file, content['images'], figures)
         known = known_categories(file.task, content)
         tasks, without = [], dict(images)
@@ -255,6 +260,7 @@ class _Check:
                 map_name = str(Path(entry['file_name']).with_suffix('.png'))
                 areas = {segment['id']: segment.get('area') for segment in segments}
                 category_ids = [segment['category_id'] for segment in segments]
+                hash((image_id, *category_ids))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 self.found('bad-entry', file.path, str(entry)[:80], f'{error!r} in annotations')
                 continue
@@ -271,8 +277,7 @@ class _Check:
         self._check_maps(file, figures, tasks)
 
     def _check_semantic(self, file: AnnotationFile) -> None:
-        figures = FileFigures(self.name_of(file.path))
-        self.report.figures.append(figures)
+        figures = self._new_figures(file)
         names, tasks = self.listed.setdefault(file, set()), []
         lines = file.path.read_text(encoding='utf-8', errors='replace').splitlines()
         for number, line in enumerate(lines, start=1):
@@ -372,8 +377,9 @@ def known_categories(task: str, content: dict) -> set:
     if task in ('instance', 'panoptic'):
         table = instance_categories() if task == 'instance' else panoptic_categories()
         known = {category.id for category in table}
-    if content.get('categories'):
-        known &= {category.get('id') for category in content['categories']}
+    listed = content.get('categories')
+    if isinstance(listed, list) and listed:
+        known &= {row['id'] for row in listed if isinstance(row, dict) and 'id' in row}
     return known
 
 

@@ -17,7 +17,7 @@ from mmentity.datasets.annotation_forms import (
     semantic_map,
 )
 from mmentity.datasets.entity_dataset import load_annotations
-from mmentity.datasets.paths import join_inside
+from mmentity.datasets.paths import check_links, join_inside
 from mmentity.files import whole_file
 from mmentity.preparation.layout import (
     FOLDERS,
@@ -232,7 +232,9 @@ def _write_maps(folders: Sequence[str], image: dict, rows: list) -> list:
     colours, segments_info = panoptic_segments(entities, category_ids)
     maps = (colours, semantic_map(entities, category_ids))
     for folder, values in zip(folders, maps):
-        with whole_file(join_inside(folder, _map_name(image['file_name']))) as partial:
+        path = join_inside(folder, _map_name(image['file_name']))
+        check_links(folder, path)
+        with whole_file(path) as partial:
             Image.fromarray(values).save(partial)
     return segments_info
 

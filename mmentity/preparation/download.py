@@ -14,7 +14,7 @@ import requests
 from terminaltables import AsciiTable
 
 from mmentity.datasets.entity_dataset import load_annotations
-from mmentity.datasets.paths import join_inside
+from mmentity.datasets.paths import check_links, join_inside
 from mmentity.files import whole_file
 from mmentity.preparation.fetching import FetchError, FetchOptions, Item, fault_of, fetch
 from mmentity.preparation.layout import annotation_files
@@ -98,7 +98,7 @@ def items_of_annotations(root: str, ann_files: Sequence[str] = ()) -> tuple:
         for image in load_annotations(str(path), ('images',))['images']:
             name = image['file_name']
             try:
-                target = Path(join_inside(root / 'images', name))
+                target = _target(root / 'images', name)
             except ValueError as error:
                 raise ValueError(f'in annotation file {path} {error}') from error
             url = next((image[key] for key in URL_KEYS if image.get(key)), '')
@@ -141,7 +141,7 @@ def items_of_list(root: str, list_file: str) -> list:
         items.append(
             Item(
                 words[0],
-                Path(join_inside(root, words[1])),
+                _target(Path(root), words[1]),
                 num_bytes=int(checks) if checks.isdigit() else None,
                 digest=checks if ':' in checks else None,
             )
@@ -197,6 +197,13 @@ def download(
             stop.set()
             raise
     return report
+
+
+def _target(folder: Path, name: str) -> Path:
+    """Where a file goes; refuses what would be written outside of the folder."""
+    path = Path(join_inside(folder, name))
+    check_links(folder, path)
+    return path
 
 
 def _below(path: Path, root: Path) -> str:

@@ -233,6 +233,7 @@ def _make_picture(root: Path, image: dict, options: LowResolutionOptions, overwr
     source = join_inside(root / 'images', image['file_name'])
     check_links(root / 'images', source)
     target = Path(join_inside(root / 'images_lr', image['file_name']))
+    check_links(root / 'images_lr', target)
     height, width = shortest_edge_size(
         image['height'], image['width'], options.short_side, options.long_side
     )

@@ -13,6 +13,7 @@ from tests.preparation.planting import (
     FAULTS,
     FILE_FAULTS,
     MAP_FAULTS,
+    TRAIN,
     Planter,
     compare,
     keep_merged_files,
@@ -90,3 +91,18 @@ def test_the_command_line(demo_root, tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.strip().endswith('is no folder; give the one that holds images/')
+
+
+def test_garbage_is_reported(demo_root, tmp_path):
+    root = shutil.copytree(demo_root, tmp_path / 'demo')
+    path = root / TRAIN
+    content = json.loads(path.read_text())
+    content['images'] += [7, {'id': [], 'file_name': 'a', 'height': 1, 'width': 1}, {'id': 1}]
+    content['annotations'] += [None, {**content['annotations'][0], 'id': {}}]
+    content['categories'] = {'no': 'list'}
+    path.write_text(json.dumps(content))
+    problems = check_entityseg(root, ('entity',), workers=1).problems
+    assert [problem.kind for problem in problems] == ['bad-entry'] * 5
+    path.write_text('{"images": 3, "annotations": []}')
+    problems = check_entityseg(root, ('entity',), workers=1).problems
+    assert 'bad-json' in {problem.kind for problem in problems}
