@@ -35,6 +35,8 @@ def join_inside(folder: Union[str, Path], name: str) -> str:
         raise ValueError(
             f'the file name {name!r} leads out of its folder; give it without ".." below the folder'
         )
+    if '://' in str(folder):
+        return f'{str(folder).rstrip("/")}/{name}'
     return str(Path(folder) / name)
 
 

@@ -44,6 +44,12 @@ def test_names_below_the_folder_are_joined(name):
     assert join_inside('data/images', name) == f'data/images/{name}'
 
 
+def test_remote_folders():
+    assert join_inside('s3://bucket/images/', 'a/b.jpg') == 's3://bucket/images/a/b.jpg'
+    with pytest.raises(ValueError, match='leads out'):
+        join_inside('s3://bucket/images', '../b.jpg')
+
+
 def test_links_out_of_the_folder_are_refused(tmp_path):
     for name in ('inside', 'outside', 'outside/deep'):
         (tmp_path / name).mkdir()
