@@ -133,7 +133,9 @@ def write_figures(runner: Runner, figures: dict, checkpoint: str) -> None:
         return
     environment = collect_env()
     record = {
-        'figures': {name: None if math.isnan(value) else value for name, value in figures.items()},
+        'figures': {
+            name: None if math.isnan(value) else float(value) for name, value in figures.items()
+        },
         'config': runner.cfg.filename,
         'checkpoint': str(checkpoint),
         'commit': get_git_hash(fallback='unknown'),

@@ -98,9 +98,13 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
         for sample in data_samples:
             if 'segments_info' not in sample:
                 sample = {**sample, **self._truth_of(sample['img_id'])}
-            # mmdet looks for the PNG of the truth under the name of the picture
+            # mmdet looks for the PNG of the truth under the name of the picture, and writes
+            # into the prediction
             self.seg_prefix = str(Path(sample['seg_map_path']).parent)
-            super().process(data_batch, [{**sample, 'img_path': sample['seg_map_path']}])
+            prediction = sample['pred_panoptic_seg']
+            prediction = {**prediction, 'sem_seg': prediction['sem_seg'].clone()}
+            changed = {'img_path': sample['seg_map_path'], 'pred_panoptic_seg': prediction}
+            super().process(data_batch, [{**sample, **changed}])
 
     def _truth_of(self, image_id: int) -> dict:
         if self.ann_file is None:

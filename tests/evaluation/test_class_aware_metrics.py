@@ -215,7 +215,10 @@ def test_pq_of_a_picture_drawn_by_hand(tmp_path):
     prediction = [[1000, 1000, 1000, 350], [350, 350, 2001, 279], [279, 350, 279, 279]]
     metric = EntitySegPanopticMetric()
     metric.dataset_meta = EntitySegPanopticDataset.METAINFO
-    metric.process({}, [hand_made(tmp_path, truth, prediction)])
+    sample = hand_made(tmp_path, truth, prediction)
+    metric.process({}, [sample])
+    # what is drawn after scoring is what was predicted
+    assert sample['pred_panoptic_seg']['sem_seg'][0].tolist() == prediction
     figures = metric.evaluate(1)
     # man: IoU 3/4; car: one truth missed, its false prediction is on void pixels alone and does
     # not count; stuff: IoU 3/4
