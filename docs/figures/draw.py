@@ -49,10 +49,12 @@ def views_figure(index: int) -> Image.Image:
     return Image.fromarray(side_by_side(panels, titles))
 
 
-def results_figure(names: list) -> Image.Image:
-    """Stack pictures that `make demo` left."""
-    folder = sorted(Path('work_dirs/cropformer_swin-nano_demo/test').glob('*/pictures'))[-1]
-    rows = [np.asarray(Image.open(folder / name)) for name in names]
+def results_figure(results: list) -> Image.Image:
+    """Stack pictures, pairs of config and name, that `make demo` or `make demo-tasks` left."""
+    rows = []
+    for config, name in results:
+        folder = sorted(Path('work_dirs', config, 'test').glob('*/pictures'))[-1]
+        rows.append(np.asarray(Image.open(folder / name)))
     return Image.fromarray(np.concatenate(rows))
 
 
@@ -64,4 +66,8 @@ def save(figure: Image.Image, name: str) -> None:
 
 if __name__ == '__main__':
     save(views_figure(4), 'views.jpg')
-    save(results_figure(['demo_val_00004.jpg', 'demo_val_00011.jpg']), 'results.jpg')
+    names = ('demo_val_00004.jpg', 'demo_val_00011.jpg')
+    save(results_figure([(CONFIG.stem, name) for name in names]), 'results.jpg')
+    for task in ('instance', 'semantic', 'panoptic'):
+        config = f'mask2former_swin-nano_demo_{task}'
+        save(results_figure([(config, 'demo_val_00005.jpg')]), f'{task}.jpg')
