@@ -34,6 +34,7 @@ setup(
     package_data={
         'mmentity': [
             'datasets/categories/*.csv',
+            'visualization/*.html',
             '.mim/configs/**/*.py',
             '.mim/tools/**/*.py',
         ]

@@ -1,14 +1,17 @@
 """Files that are written whole or not at all."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 
 @contextmanager
-def whole_file(path: Union[str, Path]) -> Iterator[Path]:
+def whole_file(
+    path: Union[str, Path], scratch: Optional[Union[str, Path]] = None
+) -> Iterator[Path]:
     """Give a name to write under; the file gets its own name when all went well.
 
     Missing folders are made. If the body raises, nothing stays behind and an
@@ -16,9 +19,12 @@ def whole_file(path: Union[str, Path]) -> Iterator[Path]:
 
     Args:
         path: Name that the file gets.
+        scratch: Folder of the same disk in which it is written, for places where
+            no other file may appear even if the process is killed. Defaults to
+            the folder of the file.
 
     Yields:
-        Name beside it, with the same suffix, to write to.
+        Name in that folder, with the same suffix, to write to.
 
     Examples:
         >>> with whole_file('results/figures.json') as partial:
@@ -26,7 +32,8 @@ def whole_file(path: Union[str, Path]) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.stem}.partial-{os.getpid()}{path.suffix}')
+    folder = path.parent if scratch is None else Path(scratch)
+    partial = folder / f'{path.stem}.partial-{os.getpid()}-{threading.get_ident()}{path.suffix}'
     try:
         yield partial
         partial.replace(path)

@@ -59,6 +59,7 @@ def test_the_wheel_carries_configs_tools_and_tables(tmp_path):
         for path in (ROOT / folder).rglob('*.py'):
             assert f'mmentity/.mim/{target}/{path.relative_to(ROOT / folder)}' in names
     assert 'mmentity/datasets/categories/entity.csv' in names
+    assert 'mmentity/visualization/contact_sheet.html' in names
     assert not any(name.startswith('tests') for name in names)
 
 

@@ -8,6 +8,8 @@ from PIL import Image
 
 from mmentity.structures.rle import Segmentation, encode_map, paint_runs, pixels_of, runs_of
 
+STRIP_ROWS = 256
+
 
 class EntityMap:
     """All entities of one picture in one map of ids.
@@ -181,9 +183,26 @@ class EntityMap:
         keep = np.asarray(keep, dtype=bool)
         if keep.all():
             return self
-        table = np.zeros(self.num_entities + 1, dtype=np.int32)
-        table[1:][keep] = np.arange(1, keep.sum() + 1)
-        return EntityMap(table[self.ids], int(keep.sum()))
+        numbers = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+        return EntityMap(self.renumber(numbers), int(keep.sum()))
+
+    def renumber(self, numbers: np.ndarray) -> np.ndarray:
+        """Write another number for each entity.
+
+        Args:
+            numbers: Integers ``(K,)``; entities of number 0 disappear.
+
+        Returns:
+            ``(L, H, W)`` of the type of ``numbers``.
+        """
+        table = np.concatenate([np.zeros(1, numbers.dtype), numbers])
+        drawn = np.empty(self.ids.shape, dtype=numbers.dtype)
+        # numpy makes 8-byte indices of what it is given; in strips that is little
+        for ids, target in zip(self.ids, drawn):
+            for top in range(0, self.height, STRIP_ROWS):
+                strip = slice(top, top + STRIP_ROWS)
+                np.take(table, ids[strip], out=target[strip], mode='clip')
+        return drawn
 
     def intersections(self, other: 'EntityMap') -> np.ndarray:
         """Count the pixels that each pair of entities shares.

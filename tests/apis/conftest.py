@@ -1,0 +1,91 @@
+"""A confident random model, hand-made results, and the command line as users call it."""
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from mmentity.apis import EntityInferencer, EntityResult
+from mmentity.apis.models import read_config
+from mmentity.structures import EntityMap
+from tests.conftest import ROOT
+
+MODEL = 'mask2former_swin-nano_demo'
+
+
+@pytest.fixture(scope='session')
+def weights(tmp_path_factory):
+    """Random weights whose classes are certain and whose masks differ."""
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(read_config(MODEL).model)
+    with torch.no_grad():
+        model.panoptic_head.cls_embed.bias.copy_(torch.tensor([4.0, -4.0]))
+        model.panoptic_head.mask_embed[-1].weight.mul_(20)
+    path = tmp_path_factory.mktemp('weights') / 'random.pth'
+    torch.save({'state_dict': model.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope='session')
+def inferencer(weights):
+    return EntityInferencer(MODEL, weights, 'cpu', show_progress=False)
+
+
+@pytest.fixture(scope='session')
+def predict_tool():
+    """``tools/predict.py``, run in this process; returns what it exits with."""
+    spec = importlib.util.spec_from_file_location('predict_tool', ROOT / 'tools' / 'predict.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*arguments):
+        before = sys.argv
+        sys.argv = ['predict', *map(str, arguments)]
+        try:
+            with pytest.raises(SystemExit) as stopped:
+                tool.main()
+        finally:
+            sys.argv = before
+        return stopped.value.code
+
+    return run
+
+
+def scene(seed, height=48, width=64):
+    """A picture of coloured squares, uint8 RGB."""
+    rng = np.random.default_rng(seed)
+    squares = rng.integers(0, 255, (height // 8, width // 8, 3), np.uint8)
+    return squares.repeat(8, axis=0).repeat(8, axis=1)
+
+
+def save_scenes(folder, number, suffix='.png', **size):
+    folder.mkdir(parents=True, exist_ok=True)
+    for k in range(number):
+        Image.fromarray(scene(k, **size)).save(folder / f'{k}{suffix}')
+    return folder
+
+
+def make_result(ids, scores, name='0', **more):
+    """A result of a hand-drawn map; scores descend."""
+    entities = EntityMap(np.asarray(ids, dtype=np.int32), len(scores))
+    return EntityResult(
+        name,
+        entities,
+        np.asarray(scores, dtype=np.float32),
+        np.zeros(len(scores), dtype=np.int64),
+        entities.boxes_xyxy_px,
+        entities.areas,
+        **more,
+    )
+
+
+def stripes(widths, height=20):
+    """A map of vertical stripes, entity k as wide as the k-th number."""
+    row = np.repeat(np.arange(1, len(widths) + 1), widths)
+    return np.tile(row, (height, 1))

@@ -1,0 +1,102 @@
+"""A result, on maps small enough to draw by hand."""
+
+import numpy as np
+import pytest
+from pycocotools import mask as mask_utils
+
+from tests.apis.conftest import make_result
+
+MAP = [
+    [0, 3, 3, 0],
+    [1, 1, 2, 2],
+    [1, 1, 2, 2],
+    [1, 1, 2, 0],
+]
+
+
+@pytest.fixture
+def result():
+    return make_result(MAP, [0.9, 0.8, 0.4], image=np.full((4, 4, 3), 7, np.uint8))
+
+
+def test_thresholds_number_the_rest_anew(result):
+    kept = result.select(score_thr=0.4, min_area=3)
+    assert kept.scores.tolist() == pytest.approx([0.9, 0.8])
+    assert kept.entity_map.tolist() == [[0, 0, 0, 0], [1, 1, 2, 2], [1, 1, 2, 2], [1, 1, 2, 0]]
+    assert result.select(score_thr=0.85).entity_map.max() == 1
+    assert len(result.select(score_thr=1)) == 0
+
+
+@pytest.mark.parametrize(
+    ('by', 'reverse', 'rows'),
+    [
+        ('score', False, [0, 1, 2]),
+        ('score', True, [2, 1, 0]),
+        ('area', False, [0, 1, 2]),
+        ('position', False, [2, 0, 1]),
+    ],
+)
+def test_orders(result, by, reverse, rows):
+    assert result.order(by, reverse).tolist() == rows
+    ordered = result.ordered(by, reverse)
+    assert ordered.scores.tolist() == result.scores[rows].tolist()
+    for place, row in enumerate(rows):
+        assert np.array_equal(ordered.entity_map == place + 1, np.array(MAP) == row + 1)
+    assert np.array_equal(ordered.areas, ordered.entities.areas)
+    assert np.array_equal(ordered.boxes_xyxy_px, ordered.entities.boxes_xyxy_px)
+
+
+def test_unknown_order_is_named(result):
+    with pytest.raises(ValueError, match="'size'.*score, area, position"):
+        result.order('size')
+
+
+def test_masks_rles_and_polygons_agree(result):
+    masks = result.masks()
+    assert masks.sum(axis=(1, 2)).tolist() == result.areas.tolist()
+    for mask, rle in zip(masks, result.rles()):
+        assert isinstance(rle['counts'], str)
+        assert np.array_equal(mask_utils.decode(rle).astype(bool), mask)
+    polygons = result.polygons()
+    assert sorted(zip(polygons[0][0][::2], polygons[0][0][1::2])) == [
+        (0, 1),
+        (0, 3),
+        (1, 1),
+        (1, 3),
+    ]
+    assert polygons[2] == []
+
+
+def test_cutouts_are_transparent_outside(result):
+    cutout = result.cutouts()[1]
+    assert cutout.shape == (3, 2, 4)
+    assert cutout[..., 3].tolist() == [[255, 255], [255, 255], [255, 0]]
+    assert (cutout[..., :3] == 7).all()
+
+
+def test_resizing_leaves_out_what_vanishes(result):
+    small = result.resize(2, 2)
+    assert (small.height, small.width) == (2, 2)
+    assert np.array_equal(small.areas, small.entities.areas)
+    assert (small.areas > 0).all()
+    assert len(small) < len(result)
+    assert small.image.shape == (2, 2, 3)
+
+
+def test_records_are_plain_numbers(result):
+    assert result.records()[1] == {
+        'id': 2,
+        'score': pytest.approx(0.8),
+        'label': 0,
+        'bbox': [2, 1, 4, 4],
+        'area': 5,
+    }
+
+
+def test_drawing_needs_the_picture(result):
+    assert result.draw().size == (4, 4)
+    without = make_result(MAP, [0.9, 0.8, 0.4])
+    with pytest.raises(ValueError, match='was not kept'):
+        without.draw()
+    with pytest.raises(ValueError, match='8x4, its entity map 4x4'):
+        without.draw(np.zeros((8, 4, 3), np.uint8))

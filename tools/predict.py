@@ -1,0 +1,147 @@
+"""Predict the entities of pictures, folders and videos, and write maps, tables and pictures.
+
+Example: mim run mmentity predict frames/ --model mask2former_hornet-l_3x
+--weights Mask2Former_hornet_3x_576d0b.pth --out maps
+"""
+
+import argparse
+import sys
+import warnings
+
+from mmengine.config import DictAction
+
+from mmentity.apis import EntityInferencer
+from mmentity.apis.entity_result import ORDERS
+from mmentity.apis.models import read_config
+from mmentity.apis.runs import FORMATS, PRESETS, OutputOptions, PredictionRun, RunOptions
+from mmentity.apis.runs.options import DRAWN, ID_DTYPES, IDS
+
+
+def size(text: str) -> tuple:
+    """Read WxH as (height, width)."""
+    width, _, height = text.lower().partition('x')
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f'{text!r} is no size; write it as 640x480')
+    return int(height), int(width)
+
+
+def shard(text: str) -> tuple:
+    """Read i/n."""
+    part, _, parts = text.partition('/')
+    if not (part.isdigit() and parts.isdigit()):
+        raise argparse.ArgumentTypeError(f'{text!r} is no shard; write the first of two as 1/2')
+    return int(part), int(parts)
+
+
+def names(text: str) -> tuple:
+    """Read names with commas between them."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('inputs', nargs='+', help='pictures, videos, folders or globs')
+    parser.add_argument('--out', required=True, help='folder for the results')
+    parser.add_argument(
+        '--model',
+        default='cropformer_hornet-l_3x',
+        help='config, by name or path; default: %(default)s',
+    )
+    parser.add_argument(
+        '--weights', required=True, help='checkpoint, converted or of the official release'
+    )
+    parser.add_argument('--device', help='such as cuda:0 or cpu; default: the best there is')
+    parser.add_argument('--preset', choices=sorted(PRESETS), help='write what this project reads')
+    parser.add_argument('--format', type=names, help=f'some of {",".join(FORMATS)}; default: idmap')
+    parser.add_argument('--score-thr', type=float, help='lowest score, 0 to 1; default: 0.5')
+    parser.add_argument('--min-area', type=int, help='fewest pixels of an entity; default: 1')
+    parser.add_argument('--order', choices=ORDERS, help='what ids count; default: score')
+    parser.add_argument(
+        '--reverse', action='store_true', default=None, help='count ids from the other end'
+    )
+    parser.add_argument(
+        '--ids',
+        choices=IDS,
+        help='dense: number what is left 1..K; rank: keep the place among all that was predicted',
+    )
+    parser.add_argument('--id-dtype', choices=ID_DTYPES, help='type of id maps; default: auto')
+    parser.add_argument('--resize', type=size, metavar='WxH', help='size of the results')
+    parser.add_argument(
+        '--resize-first',
+        action='store_true',
+        default=None,
+        help='bring the picture to that size before the network sees it, not the map after',
+    )
+    parser.add_argument('--draw', type=names, help=f'what overlays show, some of {",".join(DRAWN)}')
+    parser.add_argument(
+        '--contact-sheet',
+        action='store_true',
+        default=None,
+        help='write index.html with all pictures; it opens without a server',
+    )
+    parser.add_argument('--sequence', help='sequence, for presets; default: from the folders')
+    parser.add_argument('--every', type=int, default=1, help='take every n-th picture or frame')
+    parser.add_argument('--batch-size', type=int, default=1)
+    parser.add_argument(
+        '--workers', type=int, default=2, help='threads that read and that write; default: 2'
+    )
+    parser.add_argument('--shard', type=shard, default=(1, 1), metavar='i/n', help='part i of n')
+    parser.add_argument(
+        '--skip-existing', action='store_true', help='do only what is missing in --out'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='override settings of the config'
+    )
+    return parser
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Predict; return the exit code."""
+    outputs = PRESETS[args.preset] if args.preset else OutputOptions()
+    formats = args.format
+    if args.preset and formats:
+        formats = tuple(dict.fromkeys((*outputs.formats, *formats)))
+    outputs = outputs.changed(
+        formats=formats,
+        score_thr=args.score_thr,
+        min_area=args.min_area,
+        order=args.order,
+        reverse=args.reverse,
+        ids=args.ids,
+        id_dtype=args.id_dtype,
+        size=args.resize,
+        resize_first=args.resize_first,
+        drawn=args.draw,
+        sheet=args.contact_sheet,
+        sequence=args.sequence,
+    )
+    options = RunOptions(args.batch_size, args.workers, args.every, args.shard, args.skip_existing)
+    run = PredictionRun(args.inputs, args.out, outputs, options)
+    config = read_config(args.model)
+    config.merge_from_dict(args.cfg_options or {})
+    manifest = run(EntityInferencer(config, args.weights, args.device), args.weights)
+    failed = len(manifest.failures)
+    print(f'{manifest.written} written, {manifest.skipped} there already, {failed} failed')
+    if failed:
+        print(f'what failed, and why, is in {manifest.path}', file=sys.stderr)
+    return 1 if failed else 0
+
+
+def main() -> None:
+    """Predict, with one sentence for what a user can mend."""
+    args = build_parser().parse_args()
+    # of a library, and nothing that a user could mend
+    warnings.filterwarnings('ignore', message='torch.meshgrid')
+    try:
+        sys.exit(predict(args))
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f'predict: {error}')
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == '__main__':
+    main()
