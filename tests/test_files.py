@@ -25,3 +25,13 @@ def test_failure_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
         write_half()
     assert path.read_text() == 'old'
     assert [p.name for p in tmp_path.iterdir()] == ['figures.json']
+
+
+def test_a_scratch_folder_keeps_the_place_of_the_file_clean(tmp_path):
+    path, scratch = tmp_path / 'maps' / '0.png', tmp_path / 'scratch'
+    scratch.mkdir()
+    with whole_file(path, scratch) as partial:
+        partial.write_text('whole')
+        assert list(path.parent.iterdir()) == []
+    assert path.read_text() == 'whole'
+    assert list(scratch.iterdir()) == []
