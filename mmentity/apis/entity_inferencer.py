@@ -67,7 +67,7 @@ class EntityInferencer(BaseInferencer):
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
         ValueError: If the weights do not fit, the device cannot be used, or the
-            config has no test pipeline of mmentity.
+            config has no test pipeline of mmentity or predicts no entities.
 
     Examples:
         >>> inferencer = EntityInferencer('cropformer_hornet-l_3x', 'CropFormer_hornet_3x_03823a.pth')
@@ -250,6 +250,12 @@ class EntityInferencer(BaseInferencer):
         elif self._built is None:
             MMLogger.get_current_instance().warning(
                 'no weights are given: the model is random, and so are its entities'
+            )
+        tasks = getattr(getattr(model, 'panoptic_fusion_head', None), 'tasks', ())
+        if 'entity' not in tasks:
+            raise ValueError(
+                f'{cfg.filename or "the config"} predicts {", ".join(tasks) or "something"} and '
+                'no entities; choose a config of entities or set model.test_cfg.entity_on=True'
             )
         return model.to(device).eval()
 

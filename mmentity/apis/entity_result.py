@@ -1,6 +1,6 @@
 """The entities of one picture, as a user gets them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
@@ -177,21 +177,19 @@ class EntityResult:
             polygons.append([line.ravel().tolist() for line in outlines if len(line) >= 3])
         return polygons
 
-    def cutouts(self, image: Optional[np.ndarray] = None) -> list:
+    def cutouts(self, image: Optional[np.ndarray] = None) -> Iterator[np.ndarray]:
         """Cut each entity out of the picture, with the rest of its box transparent.
 
         Args:
             image: uint8 RGB ``(H, W, 3)``; the kept picture by default.
 
-        Returns:
+        Yields:
             uint8 RGBA ``(h, w, 4)`` of each entity, as large as its box.
         """
         image = self._picture(image)
-        cut = []
         for k, (x0, y0, x1, y1) in enumerate(self.boxes_xyxy_px.tolist()):
-            alpha = np.where(self.entity_map[y0:y1, x0:x1] == k + 1, 255, 0).astype(np.uint8)
-            cut.append(np.dstack([image[y0:y1, x0:x1], alpha]))
-        return cut
+            inside = self.entity_map[y0:y1, x0:x1] == k + 1
+            yield np.dstack([image[y0:y1, x0:x1], inside.view(np.uint8) * np.uint8(255)])
 
     def draw(
         self,

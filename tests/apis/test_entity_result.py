@@ -68,7 +68,7 @@ def test_masks_rles_and_polygons_agree(result):
 
 
 def test_cutouts_are_transparent_outside(result):
-    cutout = result.cutouts()[1]
+    cutout = list(result.cutouts())[1]
     assert cutout.shape == (3, 2, 4)
     assert cutout[..., 3].tolist() == [[255, 255], [255, 255], [255, 0]]
     assert (cutout[..., :3] == 7).all()
