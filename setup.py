@@ -34,12 +34,14 @@ setup(
     package_data={
         'mmentity': [
             'datasets/categories/*.csv',
+            'apis/web/view.*',
             'visualization/*.html',
             '.mim/configs/**/*.py',
             '.mim/tools/**/*.py',
         ]
     },
     install_requires=requirements('runtime'),
+    extras_require={'web': requirements('web')},
     zip_safe=False,
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

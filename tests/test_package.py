@@ -60,6 +60,7 @@ def test_the_wheel_carries_configs_tools_and_tables(tmp_path):
             assert f'mmentity/.mim/{target}/{path.relative_to(ROOT / folder)}' in names
     assert 'mmentity/datasets/categories/entity.csv' in names
     assert 'mmentity/visualization/contact_sheet.html' in names
+    assert 'mmentity/apis/web/view.js' in names
     assert not any(name.startswith('tests') for name in names)
 
 

@@ -1,0 +1,107 @@
+"""The server of the page; nothing that it serves asks another machine for anything."""
+
+import os
+import socket
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from mmentity.apis.entity_inferencer import EntityInferencer
+from mmentity.apis.web.results import ResultStore, make_download
+
+# Telemetry, version checks and look-ups of gradio and what it builds on.
+QUIET = {
+    'GRADIO_ANALYTICS_ENABLED': 'False',
+    'HF_HUB_DISABLE_TELEMETRY': '1',
+    'HF_HUB_OFFLINE': '1',
+}
+# Gradio evaluates the scripts of its components.
+ONLY_THIS_MACHINE = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:"
+)
+
+
+def check_web_extra() -> None:
+    """Check that gradio is there.
+
+    Raises:
+        ImportError: If it is not; the sentence tells how to get it.
+    """
+    if find_spec('gradio') is None:
+        raise ImportError(
+            'the page needs gradio, which is not there; run: pip install "mmentity[web]"'
+        )
+
+
+def build_app(inferencer: EntityInferencer) -> 'fastapi.FastAPI':  # noqa: F821
+    """Build the page and its downloads as a FastAPI application.
+
+    Args:
+        inferencer: Model to predict with.
+
+    Raises:
+        ImportError: If gradio is not installed.
+
+    Examples:
+        >>> uvicorn.run(build_app(EntityInferencer('cropformer_hornet-l_3x', 'weights.pth')))
+    """
+    check_web_extra()
+    os.environ.update(QUIET)
+    import gradio
+    from fastapi import FastAPI
+
+    from mmentity.apis.web.page import build_page
+
+    store = ResultStore()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _add_downloads(app, store)
+    page, look = build_page(inferencer, store)
+    page.queue(api_open=False)
+    return gradio.mount_gradio_app(
+        app, page, path='', footer_links=[], run_history=False, ssr_mode=False, **look
+    )
+
+
+def serve(inferencer: EntityInferencer, host: str = '127.0.0.1', port: int = 7860) -> None:
+    """Serve the page until interrupted.
+
+    Args:
+        inferencer: Model to predict with.
+        host: Address to listen on; ``0.0.0.0`` lets other machines in.
+        port: Port to listen on.
+
+    Raises:
+        ImportError: If gradio is not installed.
+        OSError: If the port is taken.
+    """
+    app = build_app(inferencer)
+    import uvicorn
+
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        raise OSError(f'port {port} of {host} cannot be used ({error}); choose --port') from error
+    uvicorn.run(app, host=host, port=port, log_level='warning')
+
+
+def _add_downloads(app: 'fastapi.FastAPI', store: ResultStore) -> None:  # noqa: F821
+    from fastapi import Request, Response
+
+    @app.middleware('http')
+    async def keep_to_this_machine(request: Request, call_next: object) -> Response:
+        response = await call_next(request)
+        response.headers['Content-Security-Policy'] = ONLY_THIS_MACHINE
+        return response
+
+    @app.get('/entities/{key}/{kind}')
+    def download(key: str, kind: str, score_thr: float = 0.0, min_area: int = 0) -> Response:
+        try:
+            file = make_download(store.get(key), kind, score_thr, min_area)
+        except KeyError:
+            return Response('this picture is not kept any more; drop it again', status_code=404)
+        except ValueError as error:
+            return Response(str(error), status_code=400)
+        name = quote(Path(file.name).name)
+        headers = {'Content-Disposition': f"attachment; filename*=UTF-8''{name}"}
+        return Response(file.data, media_type=file.media_type, headers=headers)
