@@ -35,7 +35,6 @@ def main() -> None:
     try:
         check_web_extra()
         inferencer = EntityInferencer(args.model, args.weights, args.device, show_progress=False)
-        print(f'the page is at http://{args.host}:{args.port}; Ctrl+C ends it')
         serve(inferencer, args.host, args.port)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f'web: {error}')

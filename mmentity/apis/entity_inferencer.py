@@ -91,6 +91,8 @@ class EntityInferencer(BaseInferencer):
             model = model.cfg
         elif isinstance(model, (str, Path)):
             model = read_config(model)
+        elif not isinstance(model, Config):
+            model = Config(model)
         device = usable_device(device or get_device())
         scope = model.get('default_scope', 'mmdet')
         super().__init__(
@@ -106,9 +108,14 @@ class EntityInferencer(BaseInferencer):
 
         Raises:
             SampleError: If the picture cannot be used.
+            ValueError: If it is a folder, a video, or a glob of several.
         """
-        (picture,) = list_inputs([picture])
-        ((_, outcome),) = self.outcomes([picture], Reading(workers=0, keep_image=keep_image))
+        listed = list_inputs([picture])
+        if len(listed) > 1 or not isinstance(listed[0], Picture):
+            raise ValueError(
+                f'{picture} is more than one picture; go through it with inferencer(inputs)'
+            )
+        ((_, outcome),) = self.outcomes(listed, Reading(workers=0, keep_image=keep_image))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

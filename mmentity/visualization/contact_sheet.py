@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
+from typing import Optional
 from urllib.parse import quote
 
 from mmentity.files import whole_file
@@ -13,7 +14,12 @@ from mmentity.files import whole_file
 PAGE = Path(__file__).parent / 'contact_sheet.html'
 
 
-def write_contact_sheet(out: Path, sidecars: Sequence[Path], failures: Sequence[dict] = ()) -> Path:
+def write_contact_sheet(
+    out: Path,
+    sidecars: Sequence[Path],
+    failures: Sequence[dict] = (),
+    scratch: Optional[Path] = None,
+) -> Path:
     """Write ``index.html`` over the results of a run.
 
     The page shows each picture with its entities (the picture alone under the
@@ -24,6 +30,7 @@ def write_contact_sheet(out: Path, sidecars: Sequence[Path], failures: Sequence[
         out: Output folder.
         sidecars: Sidecars of the pictures; those without thumbnails are left out.
         failures: Records with ``name``, ``path`` and ``reason``.
+        scratch: Where it is written before it gets its name.
 
     Returns:
         Path of the page.
@@ -41,7 +48,7 @@ def write_contact_sheet(out: Path, sidecars: Sequence[Path], failures: Sequence[
         cards='\n'.join(cards),
         failures=_failures(failures),
     )
-    with whole_file(out / 'index.html') as partial:
+    with whole_file(out / 'index.html', scratch) as partial:
         partial.write_text(page, encoding='utf-8')
     return out / 'index.html'
 

@@ -159,3 +159,6 @@ def test_wrong_arguments_are_named(inferencer, tmp_path):
     (picture,) = list_inputs(scene(0).astype(np.float32))
     with pytest.raises(SampleError, match='float32'):
         inferencer.predict(picture.content)
+    save_scenes(tmp_path, 2)
+    with pytest.raises(ValueError, match='is more than one picture'):
+        inferencer.predict(tmp_path)

@@ -38,6 +38,7 @@ class Manifest:
 
     Args:
         path: File of the manifest.
+        scratch: Where it is written before it gets its name.
         what: What made the run: config, weights, options, ...
 
     Attributes:
@@ -46,8 +47,9 @@ class Manifest:
         skipped: Number of pictures whose files were there.
     """
 
-    def __init__(self, path: Path, what: dict) -> None:
+    def __init__(self, path: Path, scratch: Path, what: dict) -> None:
         self.path = Path(path)
+        self.scratch = Path(scratch)
         self.what = what
         self.failures: list = []
         self.written = 0
@@ -95,7 +97,7 @@ class Manifest:
             },
             'failures': self.failures,
         }
-        with whole_file(self.path) as partial:
+        with whole_file(self.path, self.scratch) as partial:
             partial.write_text(json.dumps(record, indent=2))
 
 

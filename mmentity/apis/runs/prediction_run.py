@@ -75,19 +75,19 @@ class PredictionRun:
                 with other options, config or weights.
             OSError: If files cannot be written, as on a full disk.
         """
-        manifest = Manifest(self._manifest_path(), self._what(inferencer, weights))
-        if self.options.skip_existing:
-            manifest.check_same()
-        manifest.write(finished=False)
-        try:
-            with Scratch(self.out) as scratch:
-                self._predict(inferencer, PictureWriter(self.out, scratch, self.outputs), manifest)
-            if self.outputs.sheet:
-                write_contact_sheet(self.out, self._sidecars(), manifest.failures)
-        except BaseException:
+        with Scratch(self.out) as scratch:
+            manifest = Manifest(self._manifest_path(), scratch, self._what(inferencer, weights))
+            if self.options.skip_existing:
+                manifest.check_same()
             manifest.write(finished=False)
-            raise
-        manifest.write(finished=True)
+            try:
+                self._predict(inferencer, PictureWriter(self.out, scratch, self.outputs), manifest)
+                if self.outputs.sheet:
+                    write_contact_sheet(self.out, self._sidecars(), manifest.failures, scratch)
+            except BaseException:
+                manifest.write(finished=False)
+                raise
+            manifest.write(finished=True)
         return manifest
 
     def _predict(
@@ -145,7 +145,12 @@ class PredictionRun:
         MMLogger.get_current_instance().warning(f'failed: {error}')
 
     def _count(self) -> int:
-        return count(self.listed, self.options.every, self.options.shard)
+        """Count what is to be done; of videos, the frames that they declare."""
+        options = self.options
+        if options.skip_existing and all(isinstance(source, Picture) for source in self.listed):
+            pictures = iterate(self.listed, options.every, options.shard)
+            return sum(not self._is_done(files_of(picture, self.outputs)) for picture in pictures)
+        return count(self.listed, options.every, options.shard)
 
     def _what(self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]]) -> dict:
         part, parts = self.options.shard

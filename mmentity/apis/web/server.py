@@ -6,6 +6,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+from mmengine.logging import MMLogger
+
 from mmentity.apis.entity_inferencer import EntityInferencer
 from mmentity.apis.web.results import ResultStore, make_download
 
@@ -82,6 +84,7 @@ def serve(inferencer: EntityInferencer, host: str = '127.0.0.1', port: int = 786
             pass
     except OSError as error:
         raise OSError(f'port {port} of {host} cannot be used ({error}); choose --port') from error
+    MMLogger.get_current_instance().info(f'the page is at http://{host}:{port}; Ctrl+C ends it')
     uvicorn.run(app, host=host, port=port, log_level='warning')
 
 
