@@ -6,11 +6,11 @@ Example: mim run mmentity predict frames/ --model mask2former_hornet-l_3x
 
 import argparse
 import sys
-import warnings
 
 from mmengine.config import DictAction
 
 from mmentity.apis import EntityInferencer
+from mmentity.apis.command_line import add_model_arguments, one_sentence
 from mmentity.apis.entity_result import ORDERS
 from mmentity.apis.models import read_config
 from mmentity.apis.runs import FORMATS, PRESETS, OutputOptions, PredictionRun, RunOptions
@@ -45,15 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('inputs', nargs='+', help='pictures, videos, folders or globs')
     parser.add_argument('--out', required=True, help='folder for the results')
-    parser.add_argument(
-        '--model',
-        default='cropformer_hornet-l_3x',
-        help='config, by name or path; default: %(default)s',
-    )
-    parser.add_argument(
-        '--weights', required=True, help='checkpoint, converted or of the official release'
-    )
-    parser.add_argument('--device', help='such as cuda:0 or cpu; default: the best there is')
+    add_model_arguments(parser)
     parser.add_argument('--preset', choices=sorted(PRESETS), help='write what this project reads')
     parser.add_argument('--format', type=names, help=f'some of {",".join(FORMATS)}; default: idmap')
     parser.add_argument('--score-thr', type=float, help='lowest score, 0 to 1; default: 0.5')
@@ -133,14 +125,8 @@ def predict(args: argparse.Namespace) -> int:
 def main() -> None:
     """Predict, with one sentence for what a user can mend."""
     args = build_parser().parse_args()
-    # of a library, and nothing that a user could mend
-    warnings.filterwarnings('ignore', message='torch.meshgrid')
-    try:
+    with one_sentence('predict'):
         sys.exit(predict(args))
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'predict: {error}')
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == '__main__':
