@@ -246,8 +246,14 @@ def test_files_of_other_options_are_not_mixed(predict, tmp_path, capsys):
     assert predict(folder, tmp_path / 'out') == 0
     code = predict(folder, tmp_path / 'out', '--skip-existing', '--score-thr', 0.3)
     assert 'made with another score_thr (0.5, now 0.3)' in code
-    assert predict(folder, tmp_path / 'out', '--skip-existing', '--format', 'idmap,npz') == 0
+    part = ('--shard', '1/2', '--skip-existing', '--min-area', 7)
+    assert 'made with another min_area (1, now 7)' in predict(folder, tmp_path / 'out', *part)
+    more = ('--skip-existing', '--format', 'idmap,npz,cutout')
+    assert predict(folder, tmp_path / 'out', *more) == 0
     assert (tmp_path / 'out/npz/0.npz').is_file()
+    assert (tmp_path / 'out/cutout/0/1.png').is_file()
+    assert predict(folder, tmp_path / 'out', *more) == 0
+    assert manifest_of(tmp_path / 'out')['pictures']['skipped'] == 1
 
 
 class Handmade:

@@ -57,26 +57,27 @@ class Manifest:
         self.started = time.time()
 
     def check_same(self) -> None:
-        """Check that an earlier run into the same folder was made alike.
+        """Check that earlier runs into the same folder, also of shards, were made alike.
 
         Raises:
-            ValueError: If it was not, so that its files cannot be kept.
+            ValueError: If one was not, so that its files cannot be kept.
         """
-        try:
-            earlier = json.loads(self.path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return
-        before, now = _decisive(earlier), _decisive(json.loads(json.dumps(self.what)))
-        different = [
-            f'{key} ({before[key]}, now {value})'
-            for key, value in now.items()
-            if before[key] != value
-        ]
-        if different:
-            raise ValueError(
-                f'the files in {self.path.parent} were made with another {", ".join(different)}; '
-                'choose another --out or leave out --skip-existing'
-            )
+        base = self.path.name.split('.')[0]
+        now = _decisive(json.loads(json.dumps(self.what)))
+        for path in sorted(self.path.parent.glob(f'{base}*.json')):
+            if path.name.split('.')[0] != base:
+                continue
+            before = _decisive(json.loads(path.read_text()))
+            different = [
+                f'{key} ({before[key]}, now {value})'
+                for key, value in now.items()
+                if before[key] != value
+            ]
+            if different:
+                raise ValueError(
+                    f'the files in {self.path.parent} were made with another '
+                    f'{", ".join(different)}; choose another --out or leave out --skip-existing'
+                )
 
     def fail(self, name: str, path: Optional[str], reason: str) -> None:
         """Record a picture that failed."""

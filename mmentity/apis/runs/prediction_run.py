@@ -1,6 +1,7 @@
 """One run over many pictures: read, predict, write, resume."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,8 +126,11 @@ class PredictionRun:
                 yield picture
 
     def _is_done(self, files: dict) -> bool:
-        # without an entity there is no folder of cut-outs; the sidecar comes last
-        return all((self.out / name).exists() for key, name in files.items() if key != 'cutout')
+        if not all((self.out / name).exists() for key, name in files.items() if key != 'cutout'):
+            return False
+        # without an entity there is no folder of cut-outs, so the sidecar has to tell
+        sidecar = self.out / files['sidecar']
+        return 'cutout' not in files or 'cutout' in json.loads(sidecar.read_text())['files']
 
     def _record(self, manifest: Manifest, done: list) -> None:
         for picture, future in done:
