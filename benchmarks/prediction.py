@@ -4,12 +4,14 @@
     python benchmarks/prediction.py growth     memory over 1,000 small pictures
     python benchmarks/prediction.py large      memory of one picture of 6000 x 8000
 
-Each measurement runs in a process of its own. The model is random: what it finds does not
-matter for time, and it is made to find many entities, which does.
+Each measurement runs in a process of its own, the network on one thread (--threads), so that
+other work on the machine disturbs little. The model is random: what it finds does not matter for
+time, and it is made to find many entities, which does.
 """
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -134,11 +136,12 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def in_own_process(what: str, folder: Path, **options) -> dict:
+def in_own_process(what: str, folder: Path, threads: int, **options) -> dict:
     """Run one measurement in a process of its own."""
     words = [f'--{key}={value}' for key, value in options.items()]
     line = [sys.executable, __file__, what, '--folder', str(folder), *words]
-    done = subprocess.run(line, capture_output=True, text=True)
+    environment = {**os.environ, 'OMP_NUM_THREADS': str(threads)}
+    done = subprocess.run(line, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
@@ -154,7 +157,12 @@ def compare_overlap(folder: Path, args: argparse.Namespace) -> list:
             for workers, results in runs.items():
                 results.append(
                     in_own_process(
-                        'overlap', pictures, model=args.model, format=args.format, workers=workers
+                        'overlap',
+                        pictures,
+                        args.threads,
+                        model=args.model,
+                        format=args.format,
+                        workers=workers,
                     )
                 )
         best = {k: min(results, key=lambda r: r['seconds']) for k, results in runs.items()}
@@ -174,7 +182,9 @@ def compare_overlap(folder: Path, args: argparse.Namespace) -> list:
 def report_growth(folder: Path, args: argparse.Namespace) -> list:
     """Report memory over 1,000 small pictures."""
     pictures = draw_pictures(folder, 1000, 96, 128)
-    levels = in_own_process('growth', pictures, model=args.model, format=args.format)['levels']
+    levels = in_own_process('growth', pictures, args.threads, model=args.model, format=args.format)[
+        'levels'
+    ]
     return [['after pictures', *range(100, 1001, 100)], ['MiB', *levels]]
 
 
@@ -184,7 +194,7 @@ def report_large(folder: Path, args: argparse.Namespace) -> list:
     draw_pictures(folder / 'large', 1, 6000, 8000)
     rows = [['format', 'small picture MiB', '6000 x 8000 MiB', 'above MiB', 'seconds']]
     for name in args.format.split(','):
-        result = in_own_process('large', folder, model=args.model, format=name)
+        result = in_own_process('large', folder, args.threads, model=args.model, format=name)
         above = result['large'] - result['small']
         values = (result['small'], result['large'], above, result['seconds'])
         rows.append([name, *(f'{value:.0f}' for value in values)])
@@ -204,6 +214,7 @@ def main() -> None:
     parser.add_argument('--model', default='cropformer_swin-nano_demo')
     parser.add_argument('--format', default='idmap', help='formats to write')
     parser.add_argument('--repeat', type=int, default=2, help='runs of which the best counts')
+    parser.add_argument('--threads', type=int, default=1, help='threads of the network')
     parser.add_argument('--folder', help=argparse.SUPPRESS)
     parser.add_argument('--workers', type=int, default=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
