@@ -1,5 +1,7 @@
-"""Weights of other projects in mmentity's names."""
+"""Weights of other projects in mmentity's names, and back."""
 
-from mmentity.converters.detectron2 import convert_detectron2
+from mmentity.converters.backbones import convert_backbone
+from mmentity.converters.detectron2 import convert_detectron2, mmentity_to_detectron2
+from mmentity.converters.loading import load_weights
 
-__all__ = ['convert_detectron2']
+__all__ = ['convert_backbone', 'convert_detectron2', 'load_weights', 'mmentity_to_detectron2']

@@ -217,12 +217,33 @@ ASSOCIATION = _block(
     },
 )
 
-# Constants that the official modules keep as buffers; made anew, or not needed.
-DROPPED = (
-    'backbone.layers.{i}.blocks.{j}.attn.relative_position_index',
-    'criterion.empty_weight',
-    'criterion_2d.empty_weight',
-    'criterion_3d.empty_weight',
-    'pixel_mean',
-    'pixel_std',
-)
+# Names that the official release dropped, as older files still have them.
+RENAMED = {f'{_PREDICTOR}.static_query.weight': f'{_PREDICTOR}.query_feat.weight'}
+
+# Official names that have no place in mmentity, and why.
+_CONSTANT = 'a constant of the architecture, made anew'
+_LOSS = 'class weights of the loss, set by the config'
+_PIXELS = 'mean and deviation of pixels, set by the config'
+_CLASSIFIER = 'classifier of ImageNet'
+DROPPED = {
+    'backbone.layers.{i}.blocks.{j}.attn.relative_position_index': _CONSTANT,
+    'backbone.layers.{i}.blocks.{j}.attn_mask': _CONSTANT,
+    'criterion.empty_weight': _LOSS,
+    'criterion_2d.empty_weight': _LOSS,
+    'criterion_3d.empty_weight': _LOSS,
+    'pixel_mean': _PIXELS,
+    'pixel_std': _PIXELS,
+}
+DROPPED_OF_IMAGENET = {
+    **DROPPED,
+    **{f'backbone.norm.{leaf}': f'last norm of the {_CLASSIFIER}' for leaf in AFFINE},
+    **{f'backbone.head.{leaf}': _CLASSIFIER for leaf in AFFINE},
+}
+
+# The same for mmentity's own names, which are those of mmpretrain for a backbone.
+OUR_DROPPED = {'backbone.stages.{i}.blocks.{j}.attn.w_msa.relative_position_index': _CONSTANT}
+OUR_DROPPED_OF_IMAGENET = {
+    **OUR_DROPPED,
+    **{f'backbone.norm3.{leaf}': f'last norm of the {_CLASSIFIER}' for leaf in AFFINE},
+    **{f'head.fc.{leaf}': _CLASSIFIER for leaf in AFFINE},
+}

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmentity.converters import convert_detectron2
-from mmentity.converters.detectron2 import _merge_patches_like_unfold
+from mmentity.converters.translation import merge_patches_like_unfold
 from tests.models.parity import build, tiny_options
 
 TINY = '_base_/models/cropformer_swin-t.py'
@@ -42,13 +42,13 @@ def test_the_association_is_optional(official):
 )
 def test_a_missing_name_is_named(official, name):
     left = {key: value for key, value in official.items() if key != name}
-    with pytest.raises(KeyError, match=f'1 names are missing, the first is .{name}'):
+    with pytest.raises(ValueError, match=f'1 names are missing, the first is .{name}'):
         convert_detectron2(left)
 
 
 def test_an_unknown_name_is_named(official):
     more = {**official, 'proposal_generator.rpn_head.conv.weight': torch.zeros(1)}
-    with pytest.raises(KeyError, match='1 names are unknown.*proposal_generator.rpn_head'):
+    with pytest.raises(ValueError, match='1 names are unknown.*proposal_generator.rpn_head'):
         convert_detectron2(more)
 
 
@@ -65,10 +65,10 @@ def test_buffers_of_the_official_modules_are_dropped(reference, official):
 
 def test_patch_merging_by_hand():
     # one channel: official order (0,0), (1,0), (0,1), (1,1); unfold (0,0), (0,1), (1,0), (1,1)
-    assert _merge_patches_like_unfold(torch.tensor([0, 10, 1, 11])).tolist() == [0, 1, 10, 11]
+    assert merge_patches_like_unfold(torch.tensor([0, 10, 1, 11])).tolist() == [0, 1, 10, 11]
     # two channels a, b: unfold keeps the neighbours of a channel together
     official = torch.tensor([0, 100, 10, 110, 1, 101, 11, 111])
-    merged = _merge_patches_like_unfold(official)
+    merged = merge_patches_like_unfold(official)
     assert merged.tolist() == [0, 1, 10, 11, 100, 101, 110, 111]
 
 
