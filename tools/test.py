@@ -4,7 +4,12 @@ import argparse
 
 from mmengine.runner import Runner
 
-from mmentity.engine.launching import add_common_arguments, prepare_config, write_figures
+from mmentity.engine.launching import (
+    add_common_arguments,
+    prepare_config,
+    user_errors,
+    write_figures,
+)
 from mmentity.evaluation import DumpEntityResults
 
 
@@ -43,4 +48,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with user_errors():
+        main()

@@ -9,6 +9,7 @@ from mmentity.engine.launching import (
     enable_lr_scaling,
     prepare_config,
     use_mixed_precision,
+    user_errors,
 )
 
 
@@ -46,4 +47,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with user_errors():
+        main()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from mmentity.converters.name_tables import (
     DROPPED_OF_IMAGENET,
@@ -62,6 +63,33 @@ def translate_backbone(state_dict: Mapping[str, Tensor]) -> Translation:
         {name[len(prefix) :]: ours for name, ours in found.mapped.items()},
         {name[len(prefix) :]: reason for name, reason in found.dropped.items()},
     )
+
+
+def resize_windows(state_dict: Mapping[str, Tensor], expected: Mapping[str, tuple]) -> dict:
+    """Resize the relative positions of a Swin to the windows of another one.
+
+    Bicubic, as the authors of Swin do to go from window 7 to 12; mmpretrain's own
+    way needs a function that SciPy no longer has.
+
+    Args:
+        state_dict: mmentity's names to tensors.
+        expected: Names to shapes that a model expects.
+
+    Returns:
+        Tables ``((2 * window - 1) ** 2, heads)`` of other windows and their
+        indices, at the expected size.
+    """
+    tables = {}
+    for name, table in state_dict.items():
+        shape = expected.get(name, tuple(table.shape))
+        if not name.endswith('relative_position_bias_table') or tuple(table.shape) == shape:
+            continue
+        if table.shape[1:] == shape[1:]:
+            old, new = (int(length**0.5) for length in (len(table), shape[0]))
+            grid = table.float().T.unflatten(1, (old, old))[None]
+            grid = F.interpolate(grid, (new, new), mode='bicubic', align_corners=False)
+            tables[name] = grid[0].flatten(1).T.to(table.dtype)
+    return {**tables, **relative_position_indices(tables)}
 
 
 def is_mmpretrain_backbone(state_dict: Mapping[str, Tensor]) -> bool:

@@ -6,7 +6,7 @@ from typing import Union
 from mmengine.logging import MMLogger
 from torch import nn
 
-from mmentity.converters.reading import read_checkpoint, weights_of
+from mmentity.converters.reading import WeightsError, read_checkpoint, weights_of
 from mmentity.converters.recognition import (
     BACKBONE,
     OFFICIAL,
@@ -38,7 +38,7 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, belongs to another project, or does not
+        WeightsError: A ValueError, if it cannot be read, belongs to another project, or does not
             fit the model.
 
     Examples:
@@ -50,7 +50,7 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
     recognised = recognise_file(checkpoint, path)
     differences = compare(recognised.state_dict, shapes_of(model))
     if differences:
-        raise ValueError(misfit(path, 'the model', recognised, differences.summary()))
+        raise WeightsError(misfit(path, 'the model', recognised, differences.summary()))
     announce(recognised, path)
     model.load_state_dict(recognised.state_dict, strict=True)
     meta = checkpoint.get('meta')
@@ -58,12 +58,12 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
 
 
 def recognise_file(checkpoint: dict, path: Union[str, Path]) -> Recognised:
-    """Recognise the weights of a checkpoint; errors name the file."""
+    """Recognise the weights of a checkpoint; a :class:`WeightsError` names the file."""
     try:
         return recognise(weights_of(checkpoint, path))
     except ValueError as error:
         message = str(error)
-        raise ValueError(message if str(path) in message else f'{path}: {message}') from error
+        raise WeightsError(message if str(path) in message else f'{path}: {message}') from error
 
 
 def misfit(path: Union[str, Path], target: str, recognised: Recognised, summary: str) -> str:

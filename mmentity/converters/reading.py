@@ -21,6 +21,10 @@ PICKLE = b'\x80'
 WRAPPERS = ('state_dict', 'model')
 
 
+class WeightsError(ValueError):
+    """Weights that cannot be used; the sentence says why, and how to mend it."""
+
+
 def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict:
     """Read a checkpoint file, whatever project wrote it.
 
@@ -38,7 +42,7 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is cut short, no checkpoint, or wants to run code.
+        WeightsError: If it is cut short, no checkpoint, or wants to run code.
 
     Examples:
         >>> checkpoint = read_checkpoint('CropFormer_hornet_3x_03823a.pth')
@@ -63,19 +67,19 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict:
             with path.open('rb') as file:
                 content = _PlainUnpickler(file, encoding='latin1').load()
         else:
-            raise ValueError(
+            raise WeightsError(
                 f'{path} is no checkpoint: it begins with {start[:8]!r}, neither a .pth of '
                 'PyTorch nor a .pkl of Detectron2; an interrupted download often leaves a web page'
             )
     except pickle.UnpicklingError as error:
-        raise ValueError(_refusal(path, error)) from error
+        raise WeightsError(_refusal(path, error)) from error
     except (EOFError, RuntimeError, AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise WeightsError(
             f'{path} is cut short, damaged or no checkpoint ({_first_line(error)}); download or '
             'copy it again'
         ) from error
     if not isinstance(content, Mapping):
-        raise ValueError(
+        raise WeightsError(
             f'{path} holds a {type(content).__name__}, not weights by name; a checkpoint of '
             'a whole pickled model cannot be read, only one of a state dict'
         )
@@ -94,7 +98,7 @@ def weights_of(checkpoint: Mapping, path: Union[str, Path] = 'the checkpoint') -
         Names, without the ``module.`` of a distributed run, to tensors.
 
     Raises:
-        ValueError: If there are none, or a value is no tensor.
+        WeightsError: If there are none, or a value is no tensor.
     """
     weights = checkpoint
     for key in WRAPPERS:
@@ -102,14 +106,14 @@ def weights_of(checkpoint: Mapping, path: Union[str, Path] = 'the checkpoint') -
             weights = checkpoint[key]
             break
     if not weights:
-        raise ValueError(f'{path} holds no weights at all')
+        raise WeightsError(f'{path} holds no weights at all')
     distributed = all(str(name).startswith('module.') for name in weights)
     tensors = {}
     for name, value in weights.items():
         if isinstance(value, np.ndarray):
             value = torch.from_numpy(np.ascontiguousarray(value))
         if not isinstance(value, Tensor):
-            raise ValueError(
+            raise WeightsError(
                 f'{path} has a {type(value).__name__} under {str(name)!r} where weights should '
                 'be; it is no checkpoint of a model'
             )

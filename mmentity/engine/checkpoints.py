@@ -1,15 +1,22 @@
 """mmengine's own checkpoints under torch's safe loader."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.optim.scheduler import param_scheduler
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from mmengine.utils import digit_version
 
+from mmentity.converters.backbones import resize_windows
+from mmentity.converters.loading import announce, misfit, provenance, recognise_file
+from mmentity.converters.reading import WeightsError, read_checkpoint
+from mmentity.converters.recognition import OURS, Differences, Recognised, compare, shapes_of
 from mmentity.registry import HOOKS
 
 # Methods that mmengine's objects refer to by name in their pickled state.
@@ -53,10 +60,83 @@ def _known_method(owner: object, name: str) -> object:
 
 @HOOKS.register_module()
 class SafeCheckpointHook(Hook):
-    """Let a runner load and resume mmengine's checkpoints with the safe loader."""
+    """Let a runner load checkpoints of any known source with the safe loader.
+
+    mmengine's own checkpoints load and resume. One of the official release, or a
+    backbone of ImageNet, given as ``load_from`` or for testing, is converted in
+    memory. In testing every name and shape has to fit; in training the backbone
+    has to, and what starts anew elsewhere, as a head of other classes does, is
+    logged by name.
+    """
 
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Runner) -> None:
         """Allow what checkpoints hold before the runner loads one."""
         allow_mmengine_checkpoints()
+        CheckpointLoader.register_scheme('', load_from_local, force=True)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Convert official weights in place, and check that the model takes them.
+
+        Raises:
+            WeightsError: If they do not fit, or cannot be resumed from.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if not hasattr(model, 'panoptic_head'):
+            return
+        path = runner._load_from or 'the checkpoint'
+        recognised = recognise_file(checkpoint, path)
+        if recognised.source != OURS:
+            if runner._resume:
+                raise WeightsError(
+                    f'{path} is of {recognised.source} and holds no state of a training; begin '
+                    'with it as load_from, without --resume'
+                )
+            checkpoint.clear()
+            checkpoint.update(
+                meta=provenance(recognised, path), state_dict=dict(recognised.state_dict)
+            )
+        differences = compare(recognised.state_dict, shapes_of(model))
+        if differences and not runner._resume:
+            self._begin_without(runner, checkpoint, recognised, differences)
+        announce(recognised, path)
+
+    def _begin_without(
+        self, runner: Runner, checkpoint: dict, recognised: Recognised, differences: Differences
+    ) -> None:
+        """Leave out what a training may begin without; raise for anything else."""
+        path, config = runner._load_from, Path(runner.cfg.filename or 'of this run').name
+        expected = {name: shape for name, (_, shape) in differences.shapes.items()}
+        resized = resize_windows(recognised.state_dict, expected)
+        anew = [name for name in differences.names if name not in resized]
+        training = isinstance(runner.optim_wrapper, (OptimWrapper, OptimWrapperDict))
+        if not training or not all(map(_may_start_anew, anew)):
+            sentence = misfit(path, f'the config {config}', recognised, differences.summary())
+            raise WeightsError(sentence)
+        state_dict = checkpoint.get('state_dict', checkpoint)
+        state_dict.update(resized)
+        for name in anew:
+            state_dict.pop(name, None)
+        if resized:
+            runner.logger.info(f'{len(resized)} relative positions resized to the window of Swin')
+        if anew:
+            runner.logger.warning(
+                f'{path} does not fit {config} in {len(anew)} weights, which start anew or are '
+                f'left out: {", ".join(anew[:6])}{", ..." if len(anew) > 6 else ""}'
+            )
+
+
+def load_from_local(filename: str, map_location: object = None) -> dict:
+    """Read a checkpoint file for a runner; mmengine takes the place from the name."""
+    # not mapped: a run may overwrite the file that it was resumed from
+    return read_checkpoint(filename, mmap=False)
+
+
+def _may_start_anew(name: str) -> bool:
+    """Whether training may begin without this weight.
+
+    Classes, queries and views differ between the tasks, and a backbone of
+    ImageNet has no norms of its feature maps.
+    """
+    return not name.startswith('backbone.') or name.startswith('backbone.norm')

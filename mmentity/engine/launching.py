@@ -4,6 +4,9 @@ import argparse
 import json
 import math
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,7 +17,17 @@ from mmengine.utils import get_git_hash
 from mmengine.utils.dl_utils import collect_env
 
 from mmentity import __version__
+from mmentity.converters import WeightsError
 from mmentity.files import whole_file
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """End the program with the sentence of a user's error, without a traceback."""
+    try:
+        yield
+    except (OSError, WeightsError) as error:
+        sys.exit(str(error))
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -1,0 +1,137 @@
+"""Checkpoints of other sources in a runner."""
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmentity.converters import WeightsError, convert_detectron2
+from tests.conftest import ROOT
+from tests.models.parity import tiny_options
+
+NUMBER = count()
+TINY = '_base_/models/cropformer_swin-t.py'
+
+
+@pytest.fixture(scope='module')
+def official(reference):
+    info, _ = reference.load('cropformer_swin_tinycfg')
+    return reference.weights(info)
+
+
+class Run:
+    """What a runner does before training or testing, without data."""
+
+    def __init__(self, path, tmp_path, training, **options):
+        register_all_modules(init_default_scope=True)
+        config = Config.fromfile(ROOT / 'configs' / TINY)
+        config.merge_from_dict({**tiny_options(), **options})
+        self.runner = Runner(
+            model=config.model,
+            work_dir=str(tmp_path),
+            custom_hooks=[{'type': 'mmentity.SafeCheckpointHook'}],
+            load_from=str(path),
+            default_scope='mmdet',
+            experiment_name=f'run_{next(NUMBER)}',
+            cfg=config,
+        )
+        if training:
+            optim_wrapper = {'optimizer': {'type': 'SGD', 'lr': 0.1}}
+            self.runner.optim_wrapper = self.runner.build_optim_wrapper(optim_wrapper)
+        self.before = {name: v.clone() for name, v in self.runner.model.state_dict().items()}
+
+    def load(self):
+        self.runner.call_hook('before_run')
+        self.runner.load_or_resume()
+        return self.runner.model.state_dict()
+
+    def log(self):
+        return next(path.read_text() for path in Path(self.runner.log_dir).glob('*.log'))
+
+
+@pytest.fixture
+def run(tmp_path):
+    def make(path, training=False, **options):
+        return Run(path, tmp_path / 'run', training, **options)
+
+    return make
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('name', ['official.pth', 'official.pkl'])
+def test_official_weights_are_converted_in_memory(name, training, official, run, tmp_path):
+    torch.save({'model': official}, tmp_path / name)
+    made = run(tmp_path / name, training)
+    loaded = made.load()
+    expected = convert_detectron2(official)
+    assert all(torch.equal(loaded[key], value) for key, value in expected.items())
+    assert made.log().count('weights converted in memory') == 1
+
+
+def test_training_begins_with_another_number_of_classes(official, run, tmp_path):
+    torch.save(official, tmp_path / 'one_class.pth')
+    classes = {
+        'model.panoptic_head.num_things_classes': 4,
+        'model.panoptic_head.loss_cls.class_weight': [1.0] * 4 + [0.1],
+        'model.panoptic_fusion_head.num_things_classes': 4,
+    }
+    made = run(tmp_path / 'one_class.pth', True, **classes)
+    loaded = made.load()
+    anew = {'panoptic_head.cls_embed.weight', 'panoptic_head.cls_embed.bias'}
+    for name, value in convert_detectron2(official).items():
+        assert torch.equal(loaded[name], made.before[name] if name in anew else value), name
+    assert 'in 2 weights, which start anew or are left out: panoptic_head.cls_embed' in made.log()
+    with pytest.raises(WeightsError, match='one_class.pth do not fit the config'):
+        run(tmp_path / 'one_class.pth', False, **classes).load()
+
+
+def test_training_begins_from_another_window(official, run, tmp_path):
+    torch.save(official, tmp_path / 'window_7.pth')
+    made = run(tmp_path / 'window_7.pth', True, **{'model.backbone.window_size': 4})
+    loaded = made.load()
+    name = 'backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table'
+    assert loaded[name].shape == (49, 2)
+    official_name = 'backbone.layers.0.blocks.0.attn.relative_position_bias_table'
+    # no position differs (0, 0): the middle of both tables
+    assert torch.allclose(loaded[name][24], official[official_name][84])
+    index = name.replace('bias_table', 'index')
+    assert torch.equal(loaded[index], made.before[index])
+
+
+def test_training_begins_from_a_backbone(official, run, tmp_path):
+    backbone = {
+        name[len('backbone.') :]: value
+        for name, value in official.items()
+        if name.startswith('backbone.') and not name.startswith('backbone.norm')
+    }
+    torch.save({'model': {**backbone, 'head.weight': torch.zeros(3, 3)}}, tmp_path / 'imagenet.pth')
+    made = run(tmp_path / 'imagenet.pth', True)
+    loaded = made.load()
+    name = 'backbone.stages.0.blocks.0.attn.w_msa.qkv.weight'
+    assert torch.equal(loaded[name], official['backbone.layers.0.blocks.0.attn.qkv.weight'])
+    assert torch.equal(loaded['backbone.norm3.weight'], made.before['backbone.norm3.weight'])
+    with pytest.raises(WeightsError, match='holds a backbone alone, which cannot be tested'):
+        run(tmp_path / 'imagenet.pth', False).load()
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_another_backbone_stops_the_run(training, official, run, tmp_path):
+    torch.save(official, tmp_path / 'narrow.pth')
+    wide = {
+        'model.backbone.arch.embed_dims': 48,
+        'model.panoptic_head.in_channels': [48, 96, 192, 384],
+    }
+    with pytest.raises(WeightsError, match='narrow.pth do not fit the config.*backbone.patch_em'):
+        run(tmp_path / 'narrow.pth', training, **wide).load()
+
+
+def test_official_weights_cannot_be_resumed(official, run, tmp_path):
+    torch.save(official, tmp_path / 'official.pth')
+    made = run(tmp_path / 'official.pth', True)
+    made.runner._resume = True
+    with pytest.raises(WeightsError, match='holds no state of a training; begin with it as load'):
+        made.load()
