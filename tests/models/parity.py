@@ -1,10 +1,16 @@
 """Models of the reference fixtures, built from the shipped configs."""
 
+import runpy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmentity.converters import convert_detectron2
+from mmentity.converters import load_weights
 from tests.conftest import ROOT
 
 TINY_HEADS = [2, 4, 4, 8]
@@ -19,11 +25,38 @@ def build(config, options=None):
 
 
 def build_with_weights(reference, info, config, options=None):
-    """Build a model and load the official weights of a fixture strictly."""
-    model = build(config, options)
-    model.load_state_dict(convert_detectron2(reference.weights(info)), strict=True)
+    """Build a model with the official weights of a fixture.
+
+    They come from a file that the command line converted, and are the same as
+    those of the official file loaded directly.
+    """
+    official = reference.weights(info)
+    settings = Config.fromfile(ROOT / 'configs' / config)
+    settings.merge_from_dict(options or {})
+    with TemporaryDirectory() as folder:
+        folder = Path(folder)
+        settings.dump(folder / 'config.py')
+        torch.save({'model': official}, folder / 'official.pth')
+        del official
+        run_tool('detectron2_to_mmentity', folder / 'official.pth', folder / 'converted.pth',
+                 '--config', folder / 'config.py')  # fmt: skip
+        model = build(config, options)
+        load_weights(model, folder / 'official.pth')
+        direct = {name: value.clone() for name, value in model.state_dict().items()}
+        for value in model.parameters():
+            value.data.zero_()
+        load_weights(model, next(folder.glob('converted_*.pth')))
+    assert all(torch.equal(value, direct[name]) for name, value in model.state_dict().items())
     model.eval()
     return model
+
+
+def run_tool(name, *arguments):
+    """Run a tool of the converters in this process, as its command line would."""
+    script = ROOT / 'tools' / 'model_converters' / f'{name}.py'
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr('sys.argv', [str(script), *map(str, arguments)])
+        runpy.run_path(str(script), run_name='__main__')
 
 
 def tiny_options(drop_path_rate=0.3):
