@@ -17,9 +17,8 @@ from mmentity.converters.recognition import (
     OURS,
     Differences,
     Recognised,
-    backbone_shapes,
-    compare,
     describe,
+    differences_of,
     expected_shapes,
     find_config,
     fitting_configs,
@@ -233,10 +232,7 @@ def _configs_of(
 ) -> list:
     """Configs that weights fit, checked against the one that is asked for."""
     if config is not None:
-        expected = expected_shapes(config)
-        if recognised.source == BACKBONE:
-            expected = backbone_shapes(expected)
-        differences = compare(recognised.state_dict, expected)
+        differences = differences_of(recognised, expected_shapes(config))
         if differences:
             sentence = misfit(source, str(config), recognised, differences.summary())
             raise MisfitError(sentence, differences)

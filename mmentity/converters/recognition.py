@@ -126,11 +126,21 @@ def shapes_of(model: nn.Module) -> dict:
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
-def backbone_shapes(expected: Mapping[str, tuple]) -> dict:
-    """The part of what a model expects that a backbone of ImageNet can give."""
+def differences_of(recognised: Recognised, expected: Mapping[str, tuple]) -> Differences:
+    """Compare recognised weights with what a model expects of their kind.
+
+    A backbone of ImageNet is compared with the backbone alone, without the norms
+    of its feature maps.
+    """
+    if recognised.source != BACKBONE:
+        return compare(recognised.state_dict, expected)
+    return compare(*map(_without_head_and_norms, (recognised.state_dict, expected)))
+
+
+def _without_head_and_norms(named: Mapping) -> dict:
     return {
-        name: shape
-        for name, shape in expected.items()
+        name: value
+        for name, value in named.items()
         if name.startswith('backbone.') and not name.startswith('backbone.norm')
     }
 
@@ -202,12 +212,10 @@ def nearest_config(recognised: Recognised) -> tuple:
 
 
 def _ranked(recognised: Recognised) -> list:
-    ranked = []
-    for name in shipped_configs():
-        expected = expected_shapes(CONFIGS / name)
-        if recognised.source == BACKBONE:
-            expected = backbone_shapes(expected)
-        ranked.append((name, compare(recognised.state_dict, expected)))
+    ranked = [
+        (name, differences_of(recognised, expected_shapes(CONFIGS / name)))
+        for name in shipped_configs()
+    ]
     return sorted(ranked, key=lambda item: len(item[1]))
 
 

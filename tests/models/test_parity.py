@@ -254,21 +254,27 @@ def test_instance_inference(ten, prefix, things_only):
         assert (masks[clear] == expected[clear]).mean() > 0.9999
 
 
-@pytest.fixture(scope='module')
-def swin_t(reference):
-    info, arrays = reference.load('mask2former_swin_t')
-    model = build_with_weights(reference, info, '_base_/models/mask2former_swin-t.py')
-    picture = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
-    assert reference.recipe.digest(picture) == info['image']['crc32']
+def load_swin_t(reference, info, options=None):
+    """Model, arrays and input of the fixture of Swin-T."""
     from mmentity.datasets.transforms import PackEntityInputs, ResizeViews
 
+    config = '_base_/models/mask2former_swin-t.py'
+    model = build_with_weights(reference, info, config, options)
+    picture = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
+    assert reference.recipe.digest(picture) == info['image']['crc32']
     results = {
         'img': np.ascontiguousarray(picture[..., ::-1]),
         'img_path': 'recipe',
         'img_id': 0,
         'ori_shape': picture.shape[:2],
     }
-    packed = PackEntityInputs()(ResizeViews(short_side=320, long_side=1333)(results))
+    return model, PackEntityInputs()(ResizeViews(short_side=320, long_side=1333)(results))
+
+
+@pytest.fixture(scope='module')
+def swin_t(reference):
+    info, arrays = reference.load('mask2former_swin_t')
+    model, packed = load_swin_t(reference, info)
     return model, arrays, packed
 
 
@@ -294,6 +300,27 @@ def test_mask2former_swin_t(swin_t):
     assert median < 1e-4
     assert high < 0.05
     assert_same_result(sample, arrays, map_share=0.999, score_tolerance=1e-3)
+
+
+def test_mask2former_swin_t_of_ten_classes(reference):
+    info, arrays = reference.load('mask2former_swin_t')
+    more = {entry['name']: entry for entry in info['state_dict_ten']}
+    info['state_dict'] = [more.get(entry['name'], entry) for entry in info['state_dict']]
+    options = {
+        'model.panoptic_head.num_things_classes': 10,
+        'model.panoptic_head.loss_cls.class_weight': [1.0] * 10 + [0.1],
+        'model.panoptic_fusion_head.num_things_classes': 10,
+    }
+    model, packed = load_swin_t(reference, info, options)
+    data = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
+    data = model.data_preprocessor(data)
+    with torch.no_grad():
+        output = model.panoptic_head(model.extract_feat(data['inputs']), data['data_samples'])
+    assert largest(output.cls_scores[-1][0], arrays['ten/pred_logits']) < 1e-4
+    assert largest(torch.cat(output.cls_scores[:-1]), arrays['ten/aux_logits']) < 1e-4
+    median, high = quantiles(output.mask_logits[-1][0, :, 0, ::4, ::4], arrays['ten/pred_masks'])
+    assert median < 1e-4
+    assert high < 0.05
 
 
 @pytest.mark.slow
