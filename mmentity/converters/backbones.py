@@ -37,7 +37,7 @@ def convert_backbone(state_dict: Mapping[str, Tensor]) -> dict:
         Names ``backbone...`` to tensors, a part of the weights of a model.
 
     Raises:
-        ValueError: If a name is unknown or missing; the sentence names it.
+        WeightsError: If a name is unknown or missing; the sentence names it.
 
     Examples:
         >>> weights = torch.load('swin_tiny_patch4_window7_224.pth', weights_only=True)['model']

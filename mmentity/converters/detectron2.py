@@ -37,7 +37,7 @@ def convert_detectron2(state_dict: Mapping[str, Tensor]) -> dict:
         architecture. Values are shared where they do not change.
 
     Raises:
-        ValueError: If a name is unknown, or one that must be there is missing;
+        WeightsError: If a name is unknown, or one that must be there is missing;
             the sentence names it.
 
     Examples:
@@ -50,8 +50,13 @@ def convert_detectron2(state_dict: Mapping[str, Tensor]) -> dict:
 def translate_detectron2(state_dict: Mapping[str, Tensor]) -> Translation:
     """As :func:`convert_detectron2`, with what became of every name."""
     swin = any(name.startswith('backbone.layers.') for name in state_dict)
-    state_dict = {RENAMED.get(name, name): value for name, value in state_dict.items()}
-    translation = translate(state_dict, _rules(swin), OFFICIAL)
+    today = {RENAMED.get(name, name): name for name in state_dict}
+    translation = translate(
+        {new: state_dict[name] for new, name in today.items()}, _rules(swin), OFFICIAL
+    )
+    for new, name in today.items():
+        if new != name:
+            translation.mapped[name] = translation.mapped.pop(new)
     translation.state_dict.update(relative_position_indices(translation.state_dict))
     return translation
 
@@ -70,7 +75,7 @@ def mmentity_to_detectron2(state_dict: Mapping[str, Tensor]) -> dict:
         Detectron2.
 
     Raises:
-        ValueError: If a name is unknown, or one that must be there is missing;
+        WeightsError: If a name is unknown, or one that must be there is missing;
             the sentence names it.
 
     Examples:

@@ -1,6 +1,7 @@
 """Which project weights come from, and which shipped config they fit."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Union
 
@@ -13,10 +14,11 @@ from torch.overrides import TorchFunctionMode
 
 from mmentity.converters.backbones import is_backbone, translate_backbone
 from mmentity.converters.detectron2 import translate_detectron2
+from mmentity.converters.reading import WeightsError
 from mmentity.converters.translation import Translation
 
 CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
-# Names and shapes of models by their settings.
+# Names and shapes of models by their settings, which many configs share.
 _SHAPES = {}
 
 OFFICIAL = 'the official release'
@@ -48,7 +50,7 @@ def recognise(state_dict: Mapping[str, Tensor]) -> Recognised:
         state_dict: Names to tensors.
 
     Raises:
-        ValueError: If the names are of none of the projects, or not complete.
+        WeightsError: If the names are of none of the projects, or not complete.
     """
     if any(name.startswith('sem_seg_head.') for name in state_dict):
         return Recognised(OFFICIAL, translate_detectron2(state_dict))
@@ -57,7 +59,7 @@ def recognise(state_dict: Mapping[str, Tensor]) -> Recognised:
         return Recognised(OURS, Translation(dict(state_dict), mapped, {}))
     if is_backbone(state_dict):
         return Recognised(BACKBONE, translate_backbone(state_dict))
-    raise ValueError(
+    raise WeightsError(
         f'the {len(state_dict)} names, {next(iter(state_dict))!r} the first, are neither of '
         'CropFormer, Mask2Former, Swin nor HorNet; these weights belong to another project'
     )
@@ -174,18 +176,28 @@ def expected_shapes(config: Union[str, Path]) -> dict:
         config: Path, or name of a shipped config.
 
     Raises:
-        ValueError: If the config has no model.
+        FileNotFoundError: If there is no such config.
+        WeightsError: If it has no model, or one that cannot be built.
     """
     path = find_config(config)
-    model = Config.fromfile(path).get('model')
+    return _shapes_of_file(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _shapes_of_file(path: Path, modified: int) -> dict:
+    """Build a model on the meta device, once for each config file as it is now."""
+    try:
+        model = Config.fromfile(path).get('model')
+        if model is not None and (settings := str(model)) not in _SHAPES:
+            register_all_modules(init_default_scope=False)
+            with torch.device('meta'), _DropPathRatesOnCpu():
+                _SHAPES[settings] = shapes_of(MODELS.build(model))
+    # a config is code, and its model anybody's: whatever it raises is its user's to mend
+    except Exception as error:
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise WeightsError(f'the model of config {path} cannot be built: {reason}') from error
     if model is None:
-        raise ValueError(f'config {path} has no model; give the config that trains or tests one')
-    # many configs share a model
-    settings = str(model)
-    if settings not in _SHAPES:
-        register_all_modules(init_default_scope=False)
-        with torch.device('meta'), _DropPathRatesOnCpu():
-            _SHAPES[settings] = shapes_of(MODELS.build(model))
+        raise WeightsError(f'config {path} has no model; give one that trains or tests a model')
     return _SHAPES[settings]
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mmentity.converters.name_tables import Rule
+from mmentity.converters.reading import WeightsError
 
 
 class Translation(NamedTuple):
@@ -50,7 +51,7 @@ def translate(state_dict: Mapping[str, Tensor], rules: list, language: Language)
         language: Side of the table that the names are on.
 
     Raises:
-        ValueError: If a name is unknown, or one that must be there is missing;
+        WeightsError: If a name is unknown, or one that must be there is missing;
             the sentence names it.
     """
     matcher = _Matcher(rules, language.is_ours)
@@ -70,13 +71,13 @@ def translate(state_dict: Mapping[str, Tensor], rules: list, language: Language)
             translation.mapped[name] = other
             seen.setdefault(rule.family, set()).add(tuple(numbers.items()))
     if unknown:
-        raise ValueError(
+        raise WeightsError(
             f'{len(unknown)} names are unknown to {language.name}, the first is '
             f'{unknown[0]!r}; these weights belong to another model'
         )
     missing = _missing(rules, seen, translation.mapped, language)
     if missing:
-        raise ValueError(
+        raise WeightsError(
             f'{len(missing)} names are missing, the first is {missing[0]!r}; the file is incomplete'
         )
     return translation
