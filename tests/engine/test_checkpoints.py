@@ -1,5 +1,6 @@
 """Checkpoints of other sources in a runner."""
 
+import json
 from itertools import count
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmentity.converters import WeightsError, convert_detectron2
+from mmentity.converters import WeightsError, convert_detectron2, mmentity_to_detectron2
 from tests.conftest import ROOT
-from tests.models.parity import tiny_options
+from tests.engine.test_tools import CONFIG, options
+from tests.engine.test_tools import run as run_tool
+from tests.models.parity import build, tiny_options
 
 NUMBER = count()
 TINY = '_base_/models/cropformer_swin-t.py'
@@ -135,3 +138,50 @@ def test_official_weights_cannot_be_resumed(official, run, tmp_path):
     made.runner._resume = True
     with pytest.raises(WeightsError, match='holds no state of a training; begin with it as load'):
         made.load()
+
+
+@pytest.fixture(scope='module')
+def nano(tmp_path_factory):
+    """A nano CropFormer as mmentity saves it, and as the official code would."""
+    folder = tmp_path_factory.mktemp('nano')
+    weights = build('demo/cropformer_swin-nano_demo.py').state_dict()
+    torch.save({'state_dict': weights, 'meta': {}}, folder / 'ours.pth')
+    torch.save({'model': mmentity_to_detectron2(weights)}, folder / 'official.pth')
+    return folder
+
+
+def test_the_test_tool_scores_an_official_file(nano, demo_root, tmp_path):
+    figures = {}
+    for name in ('ours', 'official'):
+        done = run_tool('test', CONFIG, nano / f'{name}.pth', '--work-dir', tmp_path / name,
+                        *options(demo_root))  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        figures[name] = json.loads((tmp_path / name / 'figures.json').read_text())['figures']
+        log = done.stdout + done.stderr
+        assert ('weights converted in memory' in log) == (name == 'official')
+    assert figures['ours'] == figures['official']
+
+
+def test_the_test_tool_ends_with_a_sentence(demo_root, tmp_path):
+    weights = build('demo/mask2former_swin-nano_demo.py').state_dict()
+    torch.save({'model': mmentity_to_detectron2(weights)}, tmp_path / 'one_pass.pth')
+    done = run_tool('test', CONFIG, tmp_path / 'one_pass.pth', '--work-dir', tmp_path / 'run',
+                    *options(demo_root))  # fmt: skip
+    assert done.returncode == 1
+    sentence = done.stderr.strip().splitlines()[-1]
+    assert 'one_pass.pth do not fit the config cropformer_swin-nano_demo.py: ' in sentence
+    assert 'they fit demo/mask2former_swin-nano_demo.py' in sentence
+    assert 'Traceback' not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('name', 'error', 'sentence'),
+    [
+        ('text.pth', WeightsError, 'text.pth is no checkpoint: it begins with'),
+        ('lost.pth', FileNotFoundError, 'lost.pth does not exist'),
+    ],
+)
+def test_a_bad_file_stops_the_run_by_name(name, error, sentence, run, tmp_path):
+    (tmp_path / 'text.pth').write_text('no weights')
+    with pytest.raises(error, match=sentence):
+        run(tmp_path / name).load()
