@@ -38,6 +38,8 @@ setup(
             'visualization/*.html',
             '.mim/configs/**/*.py',
             '.mim/tools/**/*.py',
+            '.mim/model-index.yml',
+            '.mim/configs/metafile.yml',
         ]
     },
     install_requires=requirements('runtime'),

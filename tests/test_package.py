@@ -61,6 +61,7 @@ def test_the_wheel_carries_configs_tools_and_tables(tmp_path):
     assert 'mmentity/datasets/categories/entity.csv' in names
     assert 'mmentity/visualization/contact_sheet.html' in names
     assert 'mmentity/apis/web/view.js' in names
+    assert {'mmentity/.mim/model-index.yml', 'mmentity/.mim/configs/metafile.yml'} <= set(names)
     assert not any(name.startswith('tests') for name in names)
 
 

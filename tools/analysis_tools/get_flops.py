@@ -29,7 +29,7 @@ def main() -> None:
         views = args.views or (5 if hasattr(model.panoptic_head, 'association') else 1)
         found = measure_complexity(model, *args.shape, views)
         print(
-            f'{name}: {found.parameters:,} parameters, {found.flops / 1e9:,.1f} G multiply-adds '
+            f'{name}: {found.parameters:,} parameters, {found.flops / 1e9:,.4g} G multiply-adds '
             f'with {views} x {args.shape[0]} x {args.shape[1]} px',
             flush=True,
         )
