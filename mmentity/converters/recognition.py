@@ -1,6 +1,7 @@
 """Which project weights come from, and which shipped config they fit."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Union
@@ -65,7 +66,8 @@ def recognise(state_dict: Mapping[str, Tensor]) -> Recognised:
     )
 
 
-class Differences(NamedTuple):
+@dataclass(frozen=True)
+class Differences:
     """How weights differ from what a model expects.
 
     Attributes:
@@ -80,7 +82,7 @@ class Differences(NamedTuple):
     shapes: dict
 
     def __len__(self) -> int:
-        return sum(map(len, self))
+        return len(self.names)
 
     @property
     def names(self) -> list:
