@@ -21,9 +21,10 @@ from torch import nn
 
 from mmentity.apis.ahead import map_ahead
 from mmentity.apis.entity_result import EntityResult
-from mmentity.apis.models import load_weights_strictly, read_config, usable_device
+from mmentity.apis.models import read_config, usable_device
 from mmentity.apis.pictures import Inputs, Picture, PictureLike, count, iterate, list_inputs, to_bgr
 from mmentity.apis.progress import show_progress
+from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
 
 ON_ERROR = ('raise', 'skip')
@@ -253,7 +254,7 @@ class EntityInferencer(BaseInferencer):
                 model = MODELS.build(cfg.model)
             model.cfg = cfg
         if weights is not None:
-            load_weights_strictly(model, weights)
+            load_weights(model, weights)
         elif self._built is None:
             MMLogger.get_current_instance().warning(
                 'no weights are given: the model is random, and so are its entities'

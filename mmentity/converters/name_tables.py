@@ -196,7 +196,7 @@ HEAD = [
     Rule('head', f'{_PREDICTOR}.query_feat', 'panoptic_head.query_feat', ('weight',)),
     Rule('head', f'{_PREDICTOR}.query_embed', 'panoptic_head.query_embed', ('weight',)),
     Rule('head', f'{_PREDICTOR}.level_embed', 'panoptic_head.level_embed', ('weight',)),
-    Rule('head', f'{_PREDICTOR}.class_embed', 'panoptic_head.cls_embed'),
+    Rule('head', f'{_PREDICTOR}.class_embed', 'panoptic_head.cls_embed', change='class order'),
     Rule('head', f'{_PREDICTOR}.mask_embed.layers.0', 'panoptic_head.mask_embed.0'),
     Rule('head', f'{_PREDICTOR}.mask_embed.layers.1', 'panoptic_head.mask_embed.2'),
     Rule('head', f'{_PREDICTOR}.mask_embed.layers.2', 'panoptic_head.mask_embed.4'),

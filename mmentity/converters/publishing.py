@@ -20,12 +20,12 @@ from mmentity.converters.recognition import (
     describe,
     differences_of,
     expected_shapes,
-    find_config,
     fitting_configs,
     nearest_config,
 )
 from mmentity.files import whole_file
 from mmentity.registry import DATASETS
+from mmentity.shipped_configs import find_config
 from mmentity.version import __version__
 
 

@@ -17,8 +17,8 @@ from mmentity.converters.backbones import is_backbone, translate_backbone
 from mmentity.converters.detectron2 import translate_detectron2
 from mmentity.converters.reading import WeightsError
 from mmentity.converters.translation import Translation
+from mmentity.shipped_configs import CONFIGS, find_config, shipped_configs
 
-CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
 # Names and shapes of models by their settings, which many configs share.
 _SHAPES = {}
 
@@ -147,28 +147,6 @@ def _without_head_and_norms(named: Mapping) -> dict:
         for name, value in named.items()
         if name.startswith('backbone.') and not name.startswith('backbone.norm')
     }
-
-
-def shipped_configs() -> list:
-    """Names of all shipped configs, as ``mim`` knows them, general ones first."""
-    paths = [path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts]
-    names = [path.relative_to(CONFIGS).as_posix() for path in paths]
-    return sorted(names, key=lambda name: ('/' in name, len(name), name))
-
-
-def find_config(config: Union[str, Path]) -> Path:
-    """Find a config by its path, or by its name among the shipped ones.
-
-    Raises:
-        FileNotFoundError: If there is none.
-    """
-    name = str(config) if str(config).endswith('.py') else f'{config}.py'
-    for path in (Path(name), CONFIGS / name):
-        if path.is_file():
-            return path
-    raise FileNotFoundError(
-        f'config {config} does not exist; give a path or one of {", ".join(shipped_configs())}'
-    )
 
 
 def expected_shapes(config: Union[str, Path]) -> dict:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmentity.converters.name_tables import Rule
 from mmentity.converters.reading import WeightsError
+from mmentity.datasets.categories import panoptic_categories
 
 
 class Translation(NamedTuple):
@@ -167,8 +168,40 @@ def merge_patches_like_official(value: Tensor) -> Tensor:
     return neighbours[..., [0, 2, 1, 3], :].flatten(-2).contiguous()
 
 
+def things_before_stuff(value: Tensor) -> Tensor:
+    """Reorder the classes of a panoptic head: things first, as OpenMMLab's heads ask for.
+
+    The official release numbers its 350 panoptic classes by category id, things
+    and stuff mixed. Heads of other tasks stay as they are.
+
+    Args:
+        value: ``(classes + 1, ...)``; the last row is for no object.
+    """
+    categories = panoptic_categories()
+    if len(value) != len(categories) + 1:
+        return value
+    by_id = {c.id: row for row, c in enumerate(sorted(categories))}
+    return value[[*(by_id[c.id] for c in categories), len(categories)]]
+
+
+def classes_by_id(value: Tensor) -> Tensor:
+    """Undo :func:`things_before_stuff`.
+
+    Args:
+        value: ``(classes + 1, ...)``.
+    """
+    categories = panoptic_categories()
+    if len(value) != len(categories) + 1:
+        return value
+    ours = {c.id: row for row, c in enumerate(categories)}
+    return value[[*(ours[c.id] for c in sorted(categories)), len(categories)]]
+
+
 # Change of values: into mmentity's order, and back.
-CHANGES = {'swin merging': (merge_patches_like_unfold, merge_patches_like_official)}
+CHANGES = {
+    'swin merging': (merge_patches_like_unfold, merge_patches_like_official),
+    'class order': (things_before_stuff, classes_by_id),
+}
 
 
 def relative_position_indices(state_dict: Mapping[str, Tensor]) -> dict:

@@ -9,9 +9,10 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmentity.apis import EntityInferencer
-from mmentity.apis.models import find_config, load_weights_strictly
 from mmentity.apis.pictures import list_inputs
+from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
+from mmentity.shipped_configs import find_config
 from tests.apis.conftest import MODEL, save_scenes, scene
 from tests.apis.test_pictures import write_video
 from tests.models.parity import build, tiny_options
@@ -128,7 +129,7 @@ def test_official_weights_are_read(reference, tmp_path):
     info, _ = reference.load('cropformer_swin_tinycfg')
     torch.save({'model': reference.weights(info), 'iteration': 1}, tmp_path / 'official.pth')
     model = build('cropformer_swin-t_3x.py', tiny_options())
-    load_weights_strictly(model, tmp_path / 'official.pth')
+    load_weights(model, tmp_path / 'official.pth')
 
 
 def test_mistakes_get_one_sentence(weights, tmp_path):
@@ -139,10 +140,10 @@ def test_mistakes_get_one_sentence(weights, tmp_path):
             ('cropformer_hornet', None, 'cpu'),
             "'cropformer_hornet'.*similar: cropformer_hornet-l_3x",
         ),
-        ((MODEL, 'none.pth', 'cpu'), 'none.pth do not exist'),
-        ((MODEL, tmp_path / 'text.pth', 'cpu'), 'text.pth holds no weights'),
-        ((MODEL, tmp_path / 'other.pth', 'cpu'), 'other.pth does not fit the config'),
-        (('cropformer_swin-nano_demo', weights, 'cpu'), 'does not fit the config'),
+        ((MODEL, 'none.pth', 'cpu'), 'none.pth does not exist'),
+        ((MODEL, tmp_path / 'text.pth', 'cpu'), 'text.pth is no checkpoint'),
+        ((MODEL, tmp_path / 'other.pth', 'cpu'), 'other.pth.*belong to another project'),
+        (('cropformer_swin-nano_demo', weights, 'cpu'), 'do not fit the model'),
         ((MODEL, weights, 'cuda:9'), "device 'cuda:9' cannot be used here.*usable: cpu"),
         ((MODEL, weights, 'gpu'), "device 'gpu' cannot be used here.*usable: cpu"),
     ):

@@ -315,7 +315,7 @@ def test_mistakes_end_with_one_sentence(predict, predict_tool, weights, tmp_path
         (predict(folder, out, '--resize-first'), 'resize-first needs resize'),
         (predict(folder, out, '--device', 'cuda:9'), "device 'cuda:9' cannot be used"),
         (predict(folder, out, '--model', 'nothing'), "no config 'nothing'"),
-        (predict(folder, out, '--model', 'cropformer_swin-nano_demo'), 'does not fit the config'),
+        (predict(folder, out, '--model', 'cropformer_swin-nano_demo'), 'do not fit the model'),
     ):
         assert code.startswith('predict: ')
         assert sentence in code

@@ -12,19 +12,18 @@ from mmentity.converters import (
 )
 from mmentity.converters.recognition import (
     BACKBONE,
-    CONFIGS,
     describe,
     expected_shapes,
     fitting_configs,
     recognise,
     shapes_of,
-    shipped_configs,
 )
 from mmentity.converters.translation import (
     merge_patches_like_official,
     merge_patches_like_unfold,
     relative_position_indices,
 )
+from mmentity.shipped_configs import CONFIGS, shipped_configs
 from tests.converters.official_names import FAMILIES, cheap_weights, official_shapes
 from tests.models.parity import build, run_tool
 

@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from mmentity.converters import convert_detectron2
 from mmentity.converters.publishing import MisfitError, publish_detectron2, publish_mmentity
-from mmentity.converters.recognition import CONFIGS
+from mmentity.shipped_configs import CONFIGS
 from tests.conftest import ROOT
 from tests.converters.official_names import FAMILIES, cheap_weights, official_shapes
 from tests.models.parity import build, run_tool, tiny_options
@@ -244,7 +244,7 @@ def test_weights_of_another_config_end_with_a_sentence(folder, tmp_path):
 @pytest.mark.parametrize(
     ('config', 'sentence'),
     [
-        ('cropformer_swin-x', 'config cropformer_swin-x does not exist; give a path or one of'),
+        ('cropformer_swin-x', "no config 'cropformer_swin-x'"),
         ('_base_/schedules/adamw_poly', 'has no model'),
         ('broken.py', 'the model of config broken.py cannot be built: '),
     ],
