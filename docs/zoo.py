@@ -41,6 +41,17 @@ def figure(model: dict) -> str:
     return '; '.join(filter(None, (said, same, metadata.get('Note'))))
 
 
+def demo_figure(model: dict) -> str:
+    """Say the main figure of the nano model of the same kind on the demo data."""
+    return next(
+        figure(demo).replace(' (measured here)', '')
+        for demo in models()
+        if '/demo/' in demo['Config']
+        and demo['In Collection'] == model['In Collection']
+        and demo['Metadata']['Classes'] == model['Metadata']['Classes']
+    )
+
+
 def weights(model: dict) -> str:
     """Link the page of the authors, where there is one."""
     page = model['Metadata'].get('Weights Page')
@@ -57,13 +68,13 @@ def short_table() -> str:
     """Make the table of README: configs at full size."""
     rows = [
         f'| `{model["Name"]}` | {model["Metadata"]["Backbone"]} | {work(model)} '
-        f'| {figure(model)} | {weights(model)} |'
+        f'| {figure(model)} | {demo_figure(model)} | {weights(model)} |'
         for model in models()
         if released(model)
     ]
     head = (
         '| config | backbone | parameters, M | multiply-adds, G | figure of the authors, % '
-        '| their weights |\n| --- | --- | --- | --- | --- | --- |'
+        '| nano model, demo data, % | their weights |\n' + '| --- ' * 7 + '|'
     )
     return '\n'.join([head, *(row.replace(' (theirs)', '') for row in rows)])
 
