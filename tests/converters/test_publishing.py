@@ -245,13 +245,14 @@ def test_weights_of_another_config_end_with_a_sentence(folder, tmp_path):
     ('config', 'sentence'),
     [
         ('cropformer_swin-x', "no config 'cropformer_swin-x'"),
-        ('_base_/schedules/adamw_poly', 'has no model'),
+        ('schedule.py', 'config schedule.py has no model'),
         ('broken.py', 'the model of config broken.py cannot be built: '),
     ],
 )
 def test_a_wrong_config_ends_with_a_sentence(config, sentence, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'broken.py').write_text("model = dict(type='mmentity.Nothing')")
+    (tmp_path / 'schedule.py').write_text('max_iters = 9')
     with pytest.raises(SystemExit, match=sentence):
         run_tool(FORWARD, folder / 'official.pth', tmp_path / 'out', '--config', config)
     assert not (tmp_path / 'out').exists()
