@@ -11,10 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mmentity.models.view_fusion import STRIP_PIXELS, grow_box, look_up
+from mmentity.models.view_fusion import Extents, look_up
 from mmentity.models.view_geometry import ViewGeometry
 from mmentity.structures.rle import encode_patches
 
+# pixels that the mask of one query is made of at a time
+STRIP_PIXELS = 1 << 22
 # values that a strip of all queries and classes holds at a time
 STRIP_VALUES = 1 << 24
 
@@ -151,10 +153,10 @@ def fuse_instances(mask_logits: Tensor, geometry: ViewGeometry) -> InstanceMasks
     num_queries, device = len(mask_logits), mask_logits.device
     areas = torch.zeros(num_queries, dtype=torch.int64, device=device)
     prob_sums = torch.zeros(num_queries, dtype=torch.float64, device=device)
-    boxes = torch.tensor([geometry.width, geometry.height, 0, 0], device=device)
-    boxes = boxes.repeat(num_queries, 1)
+    extents = Extents(num_queries, geometry.height, geometry.width, device)
+    reach = geometry.reachable_boxes(mask_logits > 0).tolist()
     rles = []
-    for q, (x0, y0, x1, y1) in enumerate(geometry.reachable_boxes(mask_logits)):
+    for q, (x0, y0, x1, y1) in enumerate(reach):
         patches = []
         for top, bottom in geometry.strips(STRIP_PIXELS):
             box = (x0, max(y0, top), x1, min(y1, bottom))
@@ -162,12 +164,9 @@ def fuse_instances(mask_logits: Tensor, geometry: ViewGeometry) -> InstanceMasks
                 continue
             probs = geometry.probs(mask_logits[q], box)
             inside = probs > 0.5
-            if not inside.any():
-                continue
             areas[q] += inside.sum()
-            prob_sums[q] += probs[inside].double().sum()
-            grow_box(boxes[q], inside, x0, box[1])
+            prob_sums[q] += probs.mul_(inside).sum(dtype=torch.float64)
+            extents.add(q, inside, x0, box[1])
             patches.append((inside.cpu().numpy(), x0, box[1]))
         rles.append(encode_patches(patches, geometry.height, geometry.width))
-    boxes[areas == 0] = 0
-    return InstanceMasks(rles, areas, prob_sums, boxes)
+    return InstanceMasks(rles, areas, prob_sums, extents.boxes_xyxy_px())

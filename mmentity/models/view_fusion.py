@@ -3,19 +3,22 @@
 The official release resizes every mask of every view to full size, applies a
 sigmoid, averages the views that cover a pixel, and gives a pixel to the query
 of the highest class score among those above 0.5 (CropFormer, section 4.3). Here
-the same is computed query by query inside the box that the query can reach. In
-descending class score a pixel is settled by the first query that claims it, so
-one id map and a strip of probabilities are all the memory it takes.
+the same is computed tile by tile, and inside a tile query by query within the box
+that the query can reach there. In descending class score a pixel is settled by the
+first query that claims it, so a tile is done when every pixel has an owner, and
+one id map and a tile of probabilities are all the memory it takes.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
 from mmentity.models.view_geometry import ViewGeometry
 
-STRIP_PIXELS = 1 << 22
+# pixels that a picture is worked through at a time: a tile that stays in the cache
+STRIP_PIXELS = 1 << 16
 
 
 class FusedMasks(NamedTuple):
@@ -40,6 +43,7 @@ def fuse_entities(
     geometry: ViewGeometry,
     mask_thr: float = 0.5,
     sigmoid_twice: bool = True,
+    tile_pixels: Optional[int] = None,
 ) -> FusedMasks:
     """Fuse the masks of one picture into disjoint ones.
 
@@ -51,45 +55,121 @@ def fuse_entities(
             larger; at least 0.5.
         sigmoid_twice: Whether ``prob_sums`` are sums of the sigmoid of the
             probability, as in the official release.
+        tile_pixels: Most pixels that are worked on at a time; costs memory and
+            changes nothing else. Defaults to ``STRIP_PIXELS``.
 
     Raises:
         ValueError: If ``mask_thr`` is below 0.5.
     """
     if not 0.5 <= mask_thr < 1:
         raise ValueError(f'mask_thr is {mask_thr}; it must be at least 0.5 and below 1')
-    num_queries, device = len(mask_logits), mask_logits.device
     mask_logits = mask_logits.float()
-    reach = geometry.reachable_boxes(mask_logits)
-    owners = torch.zeros((geometry.height, geometry.width), dtype=torch.int32, device=device)
-    areas = torch.zeros(num_queries, dtype=torch.int64, device=device)
-    prob_sums = torch.zeros(num_queries, dtype=torch.float64, device=device)
-    boxes = torch.tensor([geometry.width, geometry.height, 0, 0], device=device)
-    boxes = boxes.repeat(num_queries, 1)
-    for top, bottom in geometry.strips(STRIP_PIXELS):
-        for q, (x0, y0, x1, y1) in enumerate(reach):
-            y0, y1 = max(y0, top), min(y1, bottom)
-            if y0 >= y1 or x0 >= x1:
-                continue
-            probs = geometry.probs(mask_logits[q], (x0, y0, x1, y1))
-            owned = owners[y0:y1, x0:x1]
-            claimed = (probs > mask_thr) & (owned == 0)
-            if not claimed.any():
-                continue
-            owned[claimed] = q + 1
-            values = probs[claimed]
-            prob_sums[q] += (values.sigmoid() if sigmoid_twice else values).double().sum()
-            areas[q] += values.numel()
-            grow_box(boxes[q], claimed, x0, y0)
-    boxes[areas == 0] = 0
-    return FusedMasks(owners, areas, prob_sums, boxes)
+    positive = mask_logits > 0
+    fusion = _Fusion(len(mask_logits), geometry, mask_logits.device)
+    whole = geometry.reachable_boxes(positive)
+    for tile in geometry.tiles(STRIP_PIXELS if tile_pixels is None else tile_pixels):
+        queries = _touching(whole, tile)
+        reach = geometry.reachable_boxes(positive, tile, queries)
+        claims = zip(queries.tolist(), reach.tolist())
+        own_probs = fusion.claim(tile, claims, mask_logits, mask_thr)
+        fusion.measure(tile, own_probs.sigmoid_() if sigmoid_twice else own_probs)
+    return fusion.masks()
 
 
-def grow_box(box: Tensor, claimed: Tensor, x0: int, y0: int) -> None:
-    """Grow a box ``(4,)`` in place by the pixels of a patch at ``(x0, y0)``."""
-    xs = torch.nonzero(claimed.any(dim=0)).squeeze(1) + x0
-    ys = torch.nonzero(claimed.any(dim=1)).squeeze(1) + y0
-    box[:2] = torch.minimum(box[:2], torch.stack([xs[0], ys[0]]))
-    box[2:] = torch.maximum(box[2:], torch.stack([xs[-1], ys[-1]]) + 1)
+def _touching(boxes: Tensor, tile: tuple) -> Tensor:
+    """Numbers of the boxes ``(Q, 4)`` that share a pixel with a tile, int64."""
+    left, top, right, bottom = tile
+    x0, y0, x1, y1 = boxes.unbind(dim=1)
+    shared = (x0.clamp(min=left) < x1.clamp(max=right)) & (y0.clamp(min=top) < y1.clamp(max=bottom))
+    return torch.nonzero(shared).squeeze(1)
+
+
+class _Fusion:
+    """Disjoint masks in the making."""
+
+    def __init__(self, num_queries: int, geometry: ViewGeometry, device: torch.device) -> None:
+        self.geometry = geometry
+        shape = (geometry.height, geometry.width)
+        self.owners = torch.zeros(shape, dtype=torch.int32, device=device)
+        self.areas = torch.zeros(num_queries, dtype=torch.int64, device=device)
+        self.prob_sums = torch.zeros(num_queries, dtype=torch.float64, device=device)
+        self.extents = Extents(num_queries, *shape, device)
+
+    def claim(self, tile: tuple, claims: Iterable, mask_logits: Tensor, mask_thr: float) -> Tensor:
+        """Let queries claim the pixels of a tile in turns.
+
+        Args:
+            tile: Box xyxy px.
+            claims: Number of each query, and the box that it can reach in the tile.
+            mask_logits: ``(Q, V, h, w)``.
+            mask_thr: As in :func:`fuse_entities`.
+
+        Returns:
+            Probability of the owner of each pixel, 0 where it has none.
+        """
+        left, top, right, bottom = tile
+        owners = self.owners[top:bottom, left:right]
+        free = owners == 0
+        own_probs = torch.zeros(free.shape, device=owners.device)
+        for q, (x0, y0, x1, y1) in claims:
+            if x0 >= x1 or y0 >= y1:
+                continue
+            part = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+            if not free[part].any():
+                continue
+            probs = self.geometry.probs(mask_logits[q], (x0, y0, x1, y1))
+            claimed = (probs > mask_thr).logical_and_(free[part])
+            self.extents.add(q, claimed, x0, y0)
+            free[part].logical_xor_(claimed)
+            owners[part].masked_fill_(claimed, q + 1)
+            own_probs[part] += probs.mul_(claimed)
+        return own_probs
+
+    def measure(self, tile: tuple, values: Tensor) -> None:
+        """Add areas and sums of the values of a tile."""
+        left, top, right, bottom = tile
+        owners = self.owners[top:bottom, left:right].flatten()
+        length = len(self.areas) + 1
+        self.areas += owners.bincount(minlength=length)[1:]
+        self.prob_sums += owners.bincount(values.flatten().double(), minlength=length)[1:]
+
+    def masks(self) -> FusedMasks:
+        """Give what was made."""
+        return FusedMasks(self.owners, self.areas, self.prob_sums, self.extents.boxes_xyxy_px())
+
+
+class Extents:
+    """Tight boxes of masks that come in patches.
+
+    Args:
+        num_masks: Number of masks N.
+        height: Height of the picture, px.
+        width: Width of the picture, px.
+        device: Where the masks are.
+    """
+
+    def __init__(self, num_masks: int, height: int, width: int, device: torch.device) -> None:
+        self.rows = torch.zeros((num_masks, height), dtype=torch.bool, device=device)
+        self.columns = torch.zeros((num_masks, width), dtype=torch.bool, device=device)
+
+    def add(self, k: int, mask: Tensor, x0: int, y0: int) -> None:
+        """Add a patch of the k-th mask, bool ``(h, w)`` at ``(x0, y0)``."""
+        height, width = mask.shape
+        self.rows[k, y0 : y0 + height] |= mask.any(dim=1)
+        self.columns[k, x0 : x0 + width] |= mask.any(dim=0)
+
+    def boxes_xyxy_px(self) -> Tensor:
+        """Boxes int64 ``(N, 4)``; 0 for an empty mask."""
+        (x0, x1), (y0, y1) = (_ends(seen) for seen in (self.columns, self.rows))
+        return torch.stack([x0, y0, x1, y1], dim=1)
+
+
+def _ends(seen: Tensor) -> tuple:
+    """First and past-the-last True of each row of ``(N, length)``; 0 where there is none."""
+    numbers = seen.to(torch.uint8)
+    first = numbers.argmax(dim=1)
+    last = seen.shape[1] - numbers.flip(1).argmax(dim=1)
+    return first, torch.where(seen.any(dim=1), last, 0)
 
 
 def look_up(ids: Tensor, table: Tensor) -> Tensor:

@@ -7,18 +7,24 @@ itself. Bilinear values are convex combinations: the matrices also tell which
 pixels a positive logit reaches.
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
+
+# side of the blocks that are resized at a time, px
+BLOCK = 256
 
 
 class _Axis(NamedTuple):
     """Resizing along one axis of one view.
 
     Attributes:
-        matrix: Weights float32 ``(pixels of the view's box, low-res cells)``.
+        matrix: Weights float32 ``(pixels of the view's box, low-res cells)``; a
+            row has at most four neighbouring cells.
+        cells: First and past-the-last cell that each pixel takes, two lists.
         first: First pixel that each low-res cell reaches, in the picture.
         last: One past the last pixel that each low-res cell reaches.
         start: Where the view's box starts in the picture.
@@ -26,10 +32,19 @@ class _Axis(NamedTuple):
     """
 
     matrix: Tensor
+    cells: tuple
     first: Tensor
     last: Tensor
     start: int
     stop: int
+
+    def band(self, start: int, stop: int) -> slice:
+        """Low-res cells that pixels ``start..stop`` of the view's box take."""
+        return slice(self.cells[0][start - self.start], self.cells[1][stop - 1 - self.start])
+
+    def weights(self, start: int, stop: int, band: slice) -> Tensor:
+        """Weights of these cells at these pixels, ``(pixels, cells)``."""
+        return self.matrix[start - self.start : stop - self.start, band]
 
 
 class ViewGeometry:
@@ -85,6 +100,9 @@ class ViewGeometry:
             for axis, (low, padded) in enumerate(zip(mask_shape, padded_shape))
         )
 
+        self._row_views = _covering(self.rows, self.height, device)
+        self._column_views = _covering(self.columns, self.width, device)
+
     def strips(self, max_pixels: int) -> Iterator[tuple]:
         """Cut the picture into strips of full rows.
 
@@ -98,6 +116,20 @@ class ViewGeometry:
         for top in range(0, self.height, step):
             yield top, min(top + step, self.height)
 
+    def tiles(self, max_pixels: int) -> Iterator[tuple]:
+        """Cut the picture into tiles, square but at its borders.
+
+        Args:
+            max_pixels: Most pixels of a tile; a tile has one at least.
+
+        Yields:
+            Boxes xyxy px.
+        """
+        side = max(1, math.isqrt(max_pixels))
+        for top in range(0, self.height, side):
+            for left in range(0, self.width, side):
+                yield left, top, min(left + side, self.width), min(top + side, self.height)
+
     def probs(self, mask_logits: Tensor, box: Sequence[int]) -> Tensor:
         """Probability of masks inside a box, averaged over the views that cover a pixel.
 
@@ -109,56 +141,86 @@ class ViewGeometry:
             float32 ``(..., y1 - y0, x1 - x0)``.
         """
         x0, y0, x1, y1 = box
-        shape = (y1 - y0, x1 - x0)
-        total = mask_logits.new_zeros((*mask_logits.shape[:-3], *shape))
-        count = mask_logits.new_zeros(shape, dtype=torch.uint8)
-        for view, (row, column) in enumerate(zip(self.rows, self.columns)):
-            top, bottom = max(y0, row.start), min(y1, row.stop)
-            left, right = max(x0, column.start), min(x1, column.stop)
-            if top >= bottom or left >= right:
-                continue
-            probs = _resize(
-                mask_logits[..., view, :, :],
-                row.matrix[top - row.start : bottom - row.start],
-                column.matrix[left - column.start : right - column.start],
-            ).sigmoid_()
-            inside = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
-            total[(..., *inside)] += probs
-            count[inside] += 1
-        return total.div_(count)
+        total = mask_logits.new_zeros((*mask_logits.shape[:-3], y1 - y0, x1 - x0))
+        # blocks keep the weights of a block narrow, so that cost is linear in pixels
+        for left in range(x0, x1, BLOCK):
+            right = min(left + BLOCK, x1)
+            block = total[..., left - x0 : right - x0]
+            for top in range(y0, y1, BLOCK):
+                bottom = min(top + BLOCK, y1)
+                part = block[..., top - y0 : bottom - y0, :]
+                self._add_probs(part, mask_logits, (left, top, right, bottom))
+        return total.div_(self._count(box))
 
-    def reachable_boxes(self, mask_logits: Tensor) -> list:
+    def _views_in(self, box: Sequence[int]) -> Iterator[tuple]:
+        """Views that touch a box: number, rows, columns, and the box that they share."""
+        x0, y0, x1, y1 = box
+        for view, (row, column) in enumerate(zip(self.rows, self.columns)):
+            left, right = max(x0, column.start), min(x1, column.stop)
+            top, bottom = max(y0, row.start), min(y1, row.stop)
+            if top < bottom and left < right:
+                yield view, row, column, (left, top, right, bottom)
+
+    def _add_probs(self, total: Tensor, mask_logits: Tensor, box: Sequence[int]) -> None:
+        """Add the probabilities of all views inside a box to ``total``."""
+        for view, row, column, (left, top, right, bottom) in self._views_in(box):
+            down, across = row.band(top, bottom), column.band(left, right)
+            logits = mask_logits[..., view, down, across]
+            probs = row.weights(top, bottom, down) @ logits
+            probs = (probs @ column.weights(left, right, across).T).sigmoid_()
+            x0, y0 = box[:2]
+            total[..., top - y0 : bottom - y0, left - x0 : right - x0] += probs
+
+    def _count(self, box: Sequence[int]) -> Tensor:
+        """Count the views that cover each pixel of a box, float32."""
+        x0, y0, x1, y1 = box
+        return self._row_views[y0:y1] @ self._column_views[x0:x1].T
+
+    def reachable_boxes(
+        self,
+        positive: Tensor,
+        within: Optional[Sequence[int]] = None,
+        queries: Optional[Tensor] = None,
+    ) -> Tensor:
         """Box outside of which no pixel of a mask can have a probability above 0.5.
 
         Args:
-            mask_logits: ``(Q, V, h, w)``.
+            positive: Where the mask logits are above 0, bool ``(Q, V, h, w)``.
+            within: Part of the picture to look at, xyxy px; by default all of it.
+            queries: Numbers of the queries to look at, int64 ``(N,)``; by default all.
 
         Returns:
-            Q boxes xyxy px; empty ones have no positive side.
+            Boxes xyxy px inside ``within``, int64 ``(N, 4)``; empty ones have no
+            positive side.
         """
-        positive = mask_logits > 0
-        limits = []
-        for axes, cells in (
-            (self.columns, positive.any(dim=2)),
-            (self.rows, positive.any(dim=3)),
-        ):
-            first = torch.stack([axis.first for axis in axes])
-            last = torch.stack([axis.last for axis in axes])
-            far = torch.iinfo(first.dtype).max
-            limits.append(torch.where(cells, first, far).amin(dim=(1, 2)))
-            limits.append(torch.where(cells, last, 0).amax(dim=(1, 2)))
-        x0, x1, y0, y1 = limits
-        return torch.stack([x0, y0, x1, y1], dim=1).tolist()
+        x0, y0, x1, y1 = within = tuple(within or (0, 0, self.width, self.height))
+        queries = slice(None) if queries is None else queries
+        empty = torch.tensor([x1, y1, -x0, -y0], device=positive.device)
+        reached = empty.expand(len(positive[queries, 0, 0, 0]), 4)
+        # the far sides are negative, so that every side is a minimum
+        for view, row, column, (left, top, right, bottom) in self._views_in(within):
+            down, across = row.band(top, bottom), column.band(left, right)
+            cells = positive[queries, view, down, across]
+            first_x, last_x = _limits(column, across, cells.any(dim=1))
+            first_y, last_y = _limits(row, down, cells.any(dim=2))
+            sides = torch.stack([first_x, first_y, -last_x, -last_y], dim=1)
+            reached = torch.minimum(reached, sides)
+        inside = torch.tensor([x0, y0, -x1, -y1], device=positive.device)
+        return torch.maximum(reached, inside) * inside.new_tensor([1, 1, -1, -1])
 
 
-def _resize(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """``rows @ logits @ columns.T`` for logits ``(..., h, w)``, in the cheaper order."""
-    (height, low_height), (width, low_width) = rows.shape, columns.shape
-    rows_first = height * low_width * (low_height + width)
-    columns_first = width * low_height * (low_width + height)
-    if rows_first <= columns_first:
-        return (rows @ logits) @ columns.T
-    return rows @ (logits @ columns.T)
+def _covering(axes: list, length: int, device: torch.device) -> Tensor:
+    """Whether each view covers each pixel of an axis, 0 or 1, float32 ``(length, V)``."""
+    pixels = torch.arange(length, device=device)
+    covered = [(pixels >= axis.start) & (pixels < axis.stop) for axis in axes]
+    return torch.stack(covered, dim=1).float()
+
+
+def _limits(axis: _Axis, band: slice, reached: Tensor) -> tuple:
+    """First and past-the-last pixel of the reached cells of a band; both ``(Q,)``."""
+    far = torch.iinfo(torch.int64).max
+    first = torch.where(reached, axis.first[band], far).amin(dim=1)
+    return first, torch.where(reached, axis.last[band], 0).amax(dim=1)
 
 
 def _axis(low: int, padded: int, valid: int, start: int, stop: int, device: torch.device) -> _Axis:
@@ -170,11 +232,11 @@ def _axis(low: int, padded: int, valid: int, start: int, stop: int, device: torc
     cells = inner[outer].flatten(1)
     weights = (inner_weight[outer] * outer_weight[:, :, None]).flatten(1)
     matrix = torch.zeros((size, low), device=device).scatter_add_(1, cells, weights)
-    used = matrix > 0
-    pixels = torch.arange(start, stop, device=device)[:, None]
-    first = torch.where(used, pixels, torch.iinfo(torch.int64).max).amin(dim=0)
-    last = torch.where(used, pixels + 1, 0).amax(dim=0)
-    return _Axis(matrix, first, last, start, stop)
+    lows, highs = cells[:, 0], cells[:, -1] + 1
+    every_cell = torch.arange(low, device=device)
+    first = torch.searchsorted(highs.contiguous(), every_cell, right=True) + start
+    last = torch.searchsorted(lows.contiguous(), every_cell, right=True) + start
+    return _Axis(matrix, (lows.tolist(), highs.tolist()), first, last, start, stop)
 
 
 def _bilinear(source: int, target: int, device: torch.device) -> tuple:
