@@ -1,9 +1,11 @@
 """Detectors: the wiring of backbone, head and fusion head."""
 
+import torch
 from mmdet.models.detectors import Mask2Former
 from mmdet.structures import SampleList
 from torch import Tensor
 
+from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.registry import MODELS
 
 
@@ -26,7 +28,13 @@ class EntityMask2Former(Mask2Former):
         Returns:
             Feature maps, finest first, each ``(B * V, C, h, w)``.
         """
-        return super().extract_feat(batch_inputs.flatten(0, 1))
+        views = batch_inputs.flatten(0, 1)
+        if torch.is_grad_enabled() or self.training:
+            return super().extract_feat(views)
+        # a finest cell of stride 4 has the channels of the head's first level
+        channels = -(-self.panoptic_head.in_channels[0] // 16)
+        step = views_at_a_time(views, channels, self.test_cfg)
+        return tuple(over_views(super().extract_feat, [views], step))
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
         """Predict the entities, or what else ``test_cfg`` asks for, at the original size.

@@ -13,8 +13,14 @@ from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
 from torch import Tensor
 
-from mmentity.models.task_fusion import fuse_instances, fuse_panoptic, fuse_semantic
-from mmentity.models.view_fusion import fuse_entities, look_up
+from mmentity.models.memory import within_budget
+from mmentity.models.task_fusion import (
+    STRIP_VALUES,
+    fuse_instances,
+    fuse_panoptic,
+    fuse_semantic,
+)
+from mmentity.models.view_fusion import STRIP_PIXELS, fuse_entities, look_up
 from mmentity.models.view_geometry import ViewGeometry
 from mmentity.registry import MODELS
 from mmentity.structures import EntityMap
@@ -53,6 +59,11 @@ class EntityFusionHead(BasePanopticFusionHead):
       take no part, 0..1. Defaults to 0.8.
     - ``iou_thr`` (float): Panoptic: a query is dropped if it keeps less than this
       share of its own mask, 0..1. Defaults to 0.8.
+    - ``max_memory_mb`` (float): Memory to aim at, above weights, inputs and
+      results, MiB: fewer views go through the model at a time, and the picture
+      is worked through in smaller parts. It costs time and never changes the
+      result; one view at a time is the least. By default a GPU takes all views
+      at a time and a CPU one.
 
     Args:
         num_things_classes: Thing classes of the head; 1 for entities.
@@ -79,6 +90,10 @@ class EntityFusionHead(BasePanopticFusionHead):
         self.mask_thr = test_cfg.get('mask_thr', 0.5)
         self.max_per_image = test_cfg.get('max_per_image')
         self.tasks = _tasks_of(test_cfg)
+        # a tile holds about eight values of 4 bytes for each pixel, a strip of all queries
+        # the sum of the views and what is made of it
+        self._tile_pixels = within_budget(STRIP_PIXELS, 32, test_cfg)
+        self._strip_values = within_budget(STRIP_VALUES, 8, test_cfg)
 
     def loss(self, **kwargs) -> dict:
         """Return no loss: nothing here is learnt."""
@@ -133,6 +148,7 @@ class EntityFusionHead(BasePanopticFusionHead):
             geometry,
             mask_thr=self.mask_thr,
             sigmoid_twice=self.mask_score == 'official',
+            tile_pixels=self._tile_pixels,
         )
         mask_scores = (fused.prob_sums / (fused.areas + 1e-6)).float()
         scores, order = (class_scores * mask_scores).sort(descending=True, stable=True)
@@ -175,7 +191,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         return {'pred_overlap_instances' if 'entity' in self.tasks else 'pred_instances': instances}
 
     def _semantic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
-        classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry)
+        classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry, self._strip_values)
         return {'pred_sem_seg': PixelData(data=classes[None])}
 
     def _panoptic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
@@ -188,6 +204,7 @@ class EntityFusionHead(BasePanopticFusionHead):
             geometry,
             self.num_things_classes,
             self.test_cfg.get('iou_thr', 0.8),
+            self._strip_values,
         )
         values, things = [self.num_classes], 0
         for label in fused.labels:

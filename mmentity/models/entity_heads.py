@@ -1,5 +1,6 @@
 """Mask2Former's head with a view axis, and CropFormer's head of two passes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import torch
@@ -12,6 +13,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from mmentity.models.attention import share_kernels
+from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.models.positional_encoding import ViewSinePositionalEncoding
 from mmentity.registry import MODELS
 
@@ -62,6 +65,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
 
     def __init__(
         self,
+        in_channels: Sequence[int],
         *args,
         num_queries: int = 100,
         positional_encoding: Optional[dict] = None,
@@ -71,9 +75,16 @@ class EntityMask2FormerHead(Mask2FormerHead):
             raise ValueError(f'num_queries is {num_queries}; a head needs at least one query')
         positional_encoding = positional_encoding or {'num_feats': 128, 'normalize': True}
         super().__init__(
-            *args, num_queries=num_queries, positional_encoding=positional_encoding, **kwargs
+            in_channels,
+            *args,
+            num_queries=num_queries,
+            positional_encoding=positional_encoding,
+            **kwargs,
         )
+        self.in_channels = list(in_channels)
         self.decoder_positional_encoding = ViewSinePositionalEncoding(**positional_encoding)
+        for decoder in (self.pixel_decoder, self.transformer_decoder):
+            share_kernels(decoder)
 
     def forward(self, x: tuple, batch_data_samples: SampleList) -> DecoderOutput:
         """Decode every picture by itself.
@@ -117,7 +128,19 @@ class EntityMask2FormerHead(Mask2FormerHead):
     def _decode_pixels(self, x: tuple) -> tuple:
         """Run the pixel decoder, in float32 as its sampling positions need."""
         with torch.autocast(x[0].device.type, enabled=False):
-            return self.pixel_decoder([feature.float() for feature in x])
+            mask_features, *multi_scale = over_views(
+                self._decode_some_pixels, x, self._views_at_a_time(x[0])
+            )
+        return mask_features, multi_scale
+
+    def _decode_some_pixels(self, *features: Tensor) -> tuple:
+        mask_features, multi_scale = self.pixel_decoder([f.float() for f in features])
+        return (mask_features, *multi_scale)
+
+    def _views_at_a_time(self, finest: Tensor) -> int:
+        if torch.is_grad_enabled() or self.training:
+            return len(finest)
+        return views_at_a_time(finest, finest.shape[1], self.test_cfg)
 
     def _decoder_input(
         self, mask_features: Tensor, multi_scale: list, num_views: int = 1
@@ -199,11 +222,11 @@ class EntityMask2FormerHead(Mask2FormerHead):
         A query whose mask is empty on all views attends everywhere.
 
         Returns:
-            bool ``(B * heads, Q, V * h_l * w_l)``, True = blocked.
+            bool ``(B, Q, V * h_l * w_l)``, True = blocked.
         """
         blocked = _dot_masks(mask_embed, features).flatten(2) < 0
         blocked &= ~blocked.all(dim=-1, keepdim=True)
-        return blocked.repeat_interleave(self.num_heads, dim=0)
+        return blocked
 
     def _loss_of(self, output: DecoderOutput, targets: list) -> dict:
         """Compute matches and losses in float32, under mixed precision too."""
@@ -413,7 +436,8 @@ class CropFormerHead(EntityMask2FormerHead):
 
 def _dot_masks(mask_embed: Tensor, mask_features: Tensor) -> Tensor:
     """Mask logits ``(B, Q, V, h, w)`` of embeddings ``(B, Q, C)`` on ``(B, V, C, h, w)``."""
-    return torch.einsum('bqc,bvchw->bqvhw', mask_embed, mask_features)
+    logits = mask_embed[:, None] @ mask_features.flatten(3)
+    return logits.unflatten(-1, mask_features.shape[-2:]).transpose(1, 2)
 
 
 def _resize_views(features: Tensor, size: tuple) -> Tensor:

@@ -6,7 +6,7 @@ grows with neither queries x pixels nor classes x pixels of the full size.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -50,7 +50,10 @@ class InstanceMasks(NamedTuple):
 
 
 def semantic_strips(
-    class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
+    class_probs: Tensor,
+    mask_logits: Tensor,
+    geometry: ViewGeometry,
+    strip_values: Optional[int] = None,
 ) -> Iterator[tuple]:
     """Score every class at every pixel, strip by strip.
 
@@ -61,31 +64,41 @@ def semantic_strips(
         class_probs: ``(Q, classes)``.
         mask_logits: ``(Q, V, h, w)``.
         geometry: Where the views lie in the picture.
+        strip_values: Most values that are held at a time. Defaults to
+            ``STRIP_VALUES``.
 
     Yields:
         First and past-the-last row, and scores ``(classes, rows, W0)``.
     """
     mask_logits = mask_logits.float()
     weights = class_probs.float().T
-    for top, bottom in geometry.strips(STRIP_VALUES // sum(class_probs.shape)):
+    strip_values = strip_values or STRIP_VALUES
+    for top, bottom in geometry.strips(strip_values // sum(class_probs.shape)):
         probs = geometry.probs(mask_logits, (0, top, geometry.width, bottom))
         yield top, bottom, (weights @ probs.flatten(1)).unflatten(1, probs.shape[1:])
 
 
-def fuse_semantic(class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> Tensor:
+def fuse_semantic(
+    class_probs: Tensor,
+    mask_logits: Tensor,
+    geometry: ViewGeometry,
+    strip_values: Optional[int] = None,
+) -> Tensor:
     """Give every pixel the class of the highest score.
 
     Args:
         class_probs: ``(Q, classes)``.
         mask_logits: ``(Q, V, h, w)``.
         geometry: Where the views lie in the picture.
+        strip_values: As in :func:`semantic_strips`.
 
     Returns:
         Classes int32 ``(H0, W0)``.
     """
     shape = (geometry.height, geometry.width)
     classes = torch.zeros(shape, dtype=torch.int32, device=mask_logits.device)
-    for top, bottom, scores in semantic_strips(class_probs, mask_logits, geometry):
+    strips = semantic_strips(class_probs, mask_logits, geometry, strip_values)
+    for top, bottom, scores in strips:
         classes[top:bottom] = scores.argmax(dim=0)
     return classes
 
@@ -97,6 +110,7 @@ def fuse_panoptic(
     geometry: ViewGeometry,
     num_things_classes: int,
     iou_thr: float = 0.8,
+    strip_values: Optional[int] = None,
 ) -> PanopticSegments:
     """Give every pixel to the query of the highest score times probability.
 
@@ -111,6 +125,7 @@ def fuse_panoptic(
         geometry: Where the views lie in the picture.
         num_things_classes: Classes below this number are things.
         iou_thr: As above, 0..1.
+        strip_values: As in :func:`semantic_strips`.
     """
     num_queries, device = len(scores), mask_logits.device
     segments = torch.zeros((geometry.height, geometry.width), dtype=torch.int32, device=device)
@@ -118,14 +133,23 @@ def fuse_panoptic(
         return PanopticSegments(segments, [])
     mask_logits = mask_logits.float()
     won, own, kept = torch.zeros((3, num_queries), dtype=torch.int64, device=device)
-    for top, bottom in geometry.strips(STRIP_VALUES // (2 * num_queries)):
+    strip_values = strip_values or STRIP_VALUES
+    for top, bottom in geometry.strips(strip_values // num_queries):
         probs = geometry.probs(mask_logits, (0, top, geometry.width, bottom))
-        own += (probs >= 0.5).flatten(1).sum(dim=1)
-        winner = (probs * scores.view(-1, 1, 1)).argmax(dim=0)
+        winner, own_prob = torch.zeros_like(probs[0], dtype=torch.int32), probs[0]
+        best = probs[0] * scores[0]
+        own[0] += (probs[0] >= 0.5).sum()
+        for k in range(1, num_queries):
+            own[k] += (probs[k] >= 0.5).sum()
+            value = probs[k] * scores[k]
+            better = value > best
+            best = torch.maximum(best, value)
+            winner.masked_fill_(better, k)
+            own_prob = torch.where(better, probs[k], own_prob)
+        inside = own_prob >= 0.5
+        segments[top:bottom] = (winner + 1) * inside
         won += winner.flatten().bincount(minlength=num_queries)
-        inside = probs.gather(0, winner[None])[0] >= 0.5
-        kept += winner[inside].bincount(minlength=num_queries)
-        segments[top:bottom] = torch.where(inside, winner + 1, 0)
+        kept += segments[top:bottom].flatten().bincount(minlength=num_queries + 1)[1:]
 
     segment_of = torch.zeros(num_queries + 1, dtype=torch.int32, device=device)
     segment_labels, segment_of_stuff = [], {}

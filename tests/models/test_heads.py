@@ -79,7 +79,7 @@ def test_attention_masks_open_where_a_mask_is_empty():
     features[..., 0, 0] = -1
     embed = torch.stack([torch.ones(64), -torch.ones(64), torch.zeros(64)])[None]
     blocked = head._attention_mask(embed, features)
-    assert blocked.shape == (4, 3, 4)
+    assert blocked.shape == (1, 3, 4)
     assert blocked[0].tolist() == [
         [True, False, False, False],
         [False, True, True, True],

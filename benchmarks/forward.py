@@ -1,0 +1,80 @@
+"""Forward of the Swin-T CropFormer at test, against the plain composition.
+
+python benchmarks/forward.py
+"""
+
+import time
+
+import torch
+from measuring import measure, run
+from mmdet.structures import DetDataSample
+from plain_models import PlainCropFormer, build
+from torch import Tensor
+
+SIZE = (800, 1088)
+VIEWS = 5
+
+
+def inputs_of(views: int, size: tuple = SIZE) -> Tensor:
+    """Draw smooth noise, ``(1, V, 3, H, W)``."""
+    generator = torch.Generator().manual_seed(0)
+    small = torch.randn(views, 3, size[0] // 16, size[1] // 16, generator=generator)
+    return torch.nn.functional.interpolate(small, size, mode='bicubic')[None]
+
+
+def ours(model: torch.nn.Module, inputs: Tensor) -> tuple:
+    """Class and mask logits as :meth:`CropFormer.predict` makes them."""
+    return model.panoptic_head.predict(model.extract_feat(inputs), [DetDataSample()])
+
+
+def stages(variant: str, model: torch.nn.Module, inputs: Tensor) -> dict:
+    """Seconds of each stage."""
+    if variant == 'plain':
+        plain = PlainCropFormer(model)
+        steps = (plain.backbone, plain.pixels, lambda maps: plain.decode(*maps))
+    else:
+        head = model.panoptic_head
+        decode_pixels = head._decode_pixels
+        head._decode_pixels = lambda maps: maps
+        steps = (
+            model.extract_feat,
+            decode_pixels,
+            lambda maps: head.predict(_Views(maps), [DetDataSample()]),
+        )
+    seconds, value = {}, inputs
+    for name, step in zip(('backbone', 'pixel decoder', 'both passes'), steps):
+        start = time.perf_counter()
+        value = step(value)
+        seconds[name] = round(time.perf_counter() - start, 3)
+    return {'stages_s': seconds}
+
+
+class _Views(tuple):
+    """Mask features and levels; its first item tells the number of views."""
+
+
+def measure_case(case: dict) -> dict:
+    """Measure one variant, or compare both."""
+    model = build(options={'model.test_cfg.max_memory_mb': case.get('max_memory_mb')})
+    inputs = inputs_of(case.get('views', VIEWS))
+    with torch.no_grad():
+        if case['variant'] == 'difference':
+            result = ours(model, inputs)
+            expected = PlainCropFormer(model)(inputs)
+            names = ('class_logits', 'mask_logits')
+            return {name: float((a - b).abs().max()) for name, a, b in zip(names, result, expected)}
+        function = PlainCropFormer(model) if case['variant'] == 'plain' else None
+        figures = measure(lambda: function(inputs) if function else ours(model, inputs))
+        return {**figures, **stages(case['variant'], model, inputs)}
+
+
+CASES = [
+    {'variant': 'difference'},
+    {'variant': 'plain'},
+    {'variant': 'mmentity'},
+    {'variant': 'mmentity', 'max_memory_mb': 4000},
+    *({'variant': 'mmentity', 'views': views} for views in (2, 3, 4)),
+]
+
+if __name__ == '__main__':
+    run(__file__, CASES, measure_case, 'forward')

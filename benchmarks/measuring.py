@@ -1,0 +1,117 @@
+"""Measure steps in processes of their own, and keep the figures as JSON."""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / 'results'
+PACKAGES = ('torch', 'mmcv', 'mmdet', 'mmpretrain', 'pycocotools', 'numpy', 'pillow')
+MIB = 1 << 20
+
+
+def measure(step: Callable, repeat: int = 5, warm: bool = True) -> dict:
+    """Time a step and watch its memory.
+
+    Args:
+        step: What is measured; its result is dropped.
+        repeat: Timed runs.
+        warm: Whether to run it once before.
+
+    Returns:
+        ``seconds`` of each run, their ``median_s``, and ``peak_mib``: the highest
+        resident memory of the process during a run above that before it.
+    """
+    if warm:
+        step()
+    seconds, peaks = [], []
+    for _ in range(repeat):
+        gc.collect()
+        before = _reset_peak()
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+        peaks.append(_status('VmHWM') - before)
+    return {
+        'seconds': [round(value, 4) for value in seconds],
+        'median_s': round(statistics.median(seconds), 4),
+        'peak_mib': round(max(peaks), 1),
+    }
+
+
+def run(script: str, cases: list, measure_case: Callable, name: str) -> None:
+    """Be a benchmark script: measure every case in turn, and write the figures.
+
+    Args:
+        script: ``__file__`` of the benchmark.
+        cases: Each a dict of JSON values that tells what to measure.
+        measure_case: From a case to figures, JSON values too.
+        name: The figures go to ``results/{name}.json``.
+    """
+    parser = argparse.ArgumentParser(description=f'Measure {name}; see docs/performance.md.')
+    parser.add_argument('--case', help=argparse.SUPPRESS)
+    parser.add_argument('--only', help='measure cases only whose JSON has this text')
+    args = parser.parse_args()
+    if args.case is not None:
+        print(json.dumps(measure_case(json.loads(args.case))))
+        return
+    chosen = [case for case in cases if args.only is None or args.only in json.dumps(case)]
+    rows = [{**case, **_in_own_process(script, case)} for case in chosen]
+    path = RESULTS / f'{name}.json'
+    path.write_text(json.dumps({'environment': environment(), 'rows': rows}, indent=1) + '\n')
+
+
+def environment() -> dict:
+    """Tell hardware, versions and commit."""
+    commit = subprocess.run(
+        ['git', 'rev-parse', '--short', 'HEAD'], cwd=ROOT, capture_output=True, text=True
+    )
+    return {
+        'cpu': _cpu(),
+        'threads': torch.get_num_threads(),
+        'memory_gib': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30),
+        'python': platform.python_version(),
+        'commit': commit.stdout.strip(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def _in_own_process(script: str, case: dict) -> dict:
+    line = [sys.executable, script, '--case', json.dumps(case)]
+    done = subprocess.run(line, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f'{case} failed:\n{done.stderr[-3000:]}')
+    figures = json.loads(done.stdout.splitlines()[-1])
+    print(json.dumps({**case, **figures}), flush=True)
+    return figures
+
+
+def _reset_peak() -> float:
+    """Forget the highest memory of this process so far; returns the present one, MiB."""
+    Path('/proc/self/clear_refs').write_text('5')
+    return _status('VmRSS')
+
+
+def _status(field: str) -> float:
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(f'{field}:'):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError(f'/proc/self/status has no {field}; memory is measured on Linux only')
+
+
+def _cpu() -> str:
+    for line in Path('/proc/cpuinfo').read_text().splitlines():
+        if line.startswith('model name'):
+            return line.split(':', 1)[1].strip()
+    return platform.machine()

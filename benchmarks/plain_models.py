@@ -1,0 +1,127 @@
+"""CropFormer as a plain composition of other packages' modules, with the same weights.
+
+mmpretrain's Swin, mmdet's pixel decoder, and mmdet's Mask2Former decoder run twice; masks
+are made at full size after every layer, and attention masks for every head, as
+:class:`mmdet.models.Mask2FormerHead` does.
+"""
+
+import torch
+from mmcv.cnn.bricks.transformer import MultiheadAttention
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.registry import MODELS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mmentity.models.attention import BagDeformableAttention, FusedAttention
+
+CONFIG = 'configs/_base_/models/cropformer_swin-t.py'
+
+
+def build(config: str = CONFIG, options: dict = None) -> nn.Module:
+    """Build mmentity's model with random weights that find something."""
+    register_all_modules(init_default_scope=True)
+    torch.manual_seed(0)
+    config = Config.fromfile(config)
+    config.merge_from_dict(options or {})
+    model = MODELS.build(config.model)
+    model.init_weights()
+    return model.eval()
+
+
+def unshare_kernels(model: nn.Module) -> nn.Module:
+    """Give the attention modules of a model mmcv's own computation back."""
+    plain = {
+        FusedAttention: MultiheadAttention,
+        BagDeformableAttention: MultiScaleDeformableAttention,
+    }
+    for module in model.modules():
+        module.__class__ = plain.get(type(module), module.__class__)
+    return model
+
+
+class PlainCropFormer:
+    """Forward of mmentity's model through the methods of mmdet's head.
+
+    Args:
+        model: A :class:`mmentity.models.CropFormer`; its attention becomes mmcv's.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = unshare_kernels(model)
+
+    def backbone(self, inputs: Tensor) -> tuple:
+        """Features of all views at once."""
+        return self.model.backbone(inputs.flatten(0, 1))
+
+    def pixels(self, features: tuple) -> tuple:
+        """Pixel decoder over all views at once."""
+        return self.model.panoptic_head.pixel_decoder(list(features))
+
+    def decode(self, mask_features: Tensor, multi_scale: list, num_images: int = 1) -> tuple:
+        """Both passes; class and mask logits of every layer of each.
+
+        Returns:
+            Pairs of lists: class logits, and mask logits ``(B, Q, V, h, w)``.
+        """
+        head = self.model.panoptic_head
+        num_views = len(mask_features) // num_images
+        queries = head.query_feat.weight.expand(len(mask_features), -1, -1)
+        per_view, queries = self._pass(queries, mask_features, multi_scale, 1)
+        queries = head.association(
+            queries.unflatten(0, (num_images, num_views)), head.query_embed.weight
+        )
+        return per_view, self._pass(queries, mask_features, multi_scale, num_views)[0]
+
+    def __call__(self, inputs: Tensor) -> tuple:
+        """Class and mask logits of the last layer."""
+        classes, masks = self.decode(*self.pixels(self.backbone(inputs)), len(inputs))[1]
+        return classes[-1], masks[-1]
+
+    def _pass(
+        self, queries: Tensor, mask_features: Tensor, multi_scale: list, num_views: int
+    ) -> tuple:
+        head = self.model.panoptic_head
+        tokens, positions = [], []
+        for level in range(head.num_transformer_feat_level):
+            feature = head.decoder_input_projs[level](multi_scale[level])
+            token = feature.flatten(2).permute(0, 2, 1) + head.level_embed.weight[level]
+            tokens.append(token.unflatten(0, (-1, num_views)).flatten(1, 2))
+            place = head._positions(num_views, *feature.shape[-2:], feature.device)
+            positions.append(place.expand(len(tokens[-1]), -1, -1))
+        query_pos = head.query_embed.weight.expand(len(queries), -1, -1)
+        # views beside each other are one tall picture for mmdet's head
+        features = mask_features.unflatten(0, (-1, num_views))
+        features = features.transpose(1, 2).flatten(2, 3)
+        sizes = [level.shape[-2:] for level in multi_scale]
+        classes, masks, blocked = [], [], None
+        for layer in range(head.num_transformer_decoder_layers + 1):
+            embed = head.transformer_decoder.post_norm(queries)
+            classes.append(head.cls_embed(embed))
+            mask = torch.einsum('bqc,bchw->bqhw', head.mask_embed(embed), features)
+            mask = mask.unflatten(2, (num_views, -1))
+            masks.append(mask)
+            if layer == head.num_transformer_decoder_layers:
+                return (classes, masks), queries
+            level = layer % head.num_transformer_feat_level
+            blocked = self._attention_mask(mask, sizes[level])
+            queries = head.transformer_decoder.layers[layer](
+                query=queries,
+                key=tokens[level],
+                value=tokens[level],
+                query_pos=query_pos,
+                key_pos=positions[level],
+                cross_attn_mask=blocked,
+            )
+
+    def _attention_mask(self, mask: Tensor, size: tuple) -> Tensor:
+        """mmdet's: resize the full mask, repeat for every head."""
+        small = torch.nn.functional.interpolate(
+            mask.flatten(0, 1), size, mode='bilinear', align_corners=False
+        )
+        small = small.unflatten(0, mask.shape[:2]).flatten(2)
+        heads = self.model.panoptic_head.num_heads
+        blocked = small.unsqueeze(1).repeat((1, heads, 1, 1)).flatten(0, 1).sigmoid() < 0.5
+        blocked = blocked.detach()
+        blocked[torch.where(blocked.sum(-1) == blocked.shape[-1])] = False
+        return blocked

@@ -1,0 +1,77 @@
+"""How much of a picture is worked on at a time in testing.
+
+Views go through the backbone and the pixel decoder independently of each other,
+and the fusion works through a picture in parts; so these sizes decide about
+memory and time, and never about the result.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Optional
+
+from torch import Tensor
+
+MIB = 1 << 20
+# peak of backbone and pixel decoder for each channel and place of a finest feature map
+BYTES_PER_CHANNEL = 96
+
+
+def memory_budget(test_cfg: Optional[dict]) -> Optional[int]:
+    """Read ``test_cfg.max_memory_mb`` as bytes; None where it is not set.
+
+    Raises:
+        ValueError: If it is not positive.
+    """
+    megabytes = (test_cfg or {}).get('max_memory_mb')
+    if megabytes is None:
+        return None
+    if megabytes <= 0:
+        raise ValueError(
+            f'test_cfg.max_memory_mb is {megabytes}; it must be positive, in MiB, or None'
+        )
+    return int(megabytes * MIB)
+
+
+def views_at_a_time(views: Tensor, channels: int, test_cfg: Optional[dict]) -> int:
+    """How many views a model takes at a time in testing, at least one.
+
+    Without a budget a GPU takes all of them, which is fastest, and a CPU one,
+    which is as fast and smaller.
+
+    Args:
+        views: Inputs or feature maps of all views, ``(B * V, C, H, W)``.
+        channels: Channels that the model holds for each of their places.
+        test_cfg: May have ``max_memory_mb``.
+    """
+    budget = memory_budget(test_cfg)
+    if budget is None:
+        return len(views) if views.is_cuda else 1
+    return max(1, budget // (BYTES_PER_CHANNEL * channels * views[0, 0].numel()))
+
+
+def within_budget(default: int, bytes_each: int, test_cfg: Optional[dict]) -> int:
+    """Make a number of values smaller, if need be, so that they fit the budget."""
+    budget = memory_budget(test_cfg)
+    return default if budget is None else max(1, min(default, budget // bytes_each))
+
+
+def over_views(function: Callable, inputs: Sequence[Tensor], step: int) -> list:
+    """Apply a function to some views at a time and join its results.
+
+    Args:
+        function: Takes tensors of ``n`` views and returns a sequence of such.
+        inputs: Tensors of all views, ``(B * V, ...)``.
+        step: Views at a time.
+
+    Returns:
+        Tensors of all views.
+    """
+    num_views, joined = len(inputs[0]), []
+    if step >= num_views:
+        return list(function(*inputs))
+    for start in range(0, num_views, step):
+        some = slice(start, start + step)
+        parts = function(*(tensor[some] for tensor in inputs))
+        joined = joined or [part.new_empty((num_views, *part.shape[1:])) for part in parts]
+        for whole, part in zip(joined, parts):
+            whole[some] = part
+    return joined
