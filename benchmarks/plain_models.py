@@ -5,6 +5,8 @@ are made at full size after every layer, and attention masks for every head, as
 :class:`mmdet.models.Mask2FormerHead` does.
 """
 
+from typing import Optional
+
 import torch
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmcv.ops import MultiScaleDeformableAttention
@@ -18,7 +20,7 @@ from mmentity.models.attention import BagDeformableAttention, FusedAttention
 CONFIG = 'configs/_base_/models/cropformer_swin-t.py'
 
 
-def build(config: str = CONFIG, options: dict = None) -> nn.Module:
+def build(config: str = CONFIG, options: Optional[dict] = None) -> nn.Module:
     """Build mmentity's model with random weights that find something."""
     register_all_modules(init_default_scope=True)
     torch.manual_seed(0)

@@ -1,0 +1,76 @@
+"""Faster attention against the modules of mmcv whose weights it uses."""
+
+import copy
+
+import pytest
+import torch
+from mmcv.cnn.bricks.transformer import MultiheadAttention
+from mmcv.ops import MultiScaleDeformableAttention
+from torch import nn
+
+from mmentity.models import attention
+from mmentity.models.attention import BagDeformableAttention, FusedAttention, share_kernels
+
+
+def both(module):
+    """A module of mmcv with random weights, and its faster twin."""
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    twin = nn.ModuleList([copy.deepcopy(module)])
+    share_kernels(twin)
+    assert twin[0].state_dict().keys() == module.state_dict().keys()
+    return module.eval(), twin[0].eval()
+
+
+@pytest.mark.parametrize('spread', [1, 30])
+def test_bags_equal_bilinear_sampling(spread, monkeypatch):
+    monkeypatch.setattr(attention, 'QUERY_CHUNK', 13)
+    module = MultiScaleDeformableAttention(32, 4, num_levels=2, num_points=3, batch_first=True)
+    plain, bags = both(module)
+    assert type(bags) is BagDeformableAttention
+    shapes = torch.tensor([[5, 7], [3, 2]])
+    query = spread * torch.randn(2, 41, 32)  # a large spread samples outside of the maps too
+    inputs = {
+        'query_pos': torch.randn(2, 41, 32),
+        'reference_points': torch.rand(2, 41, 2, 2),
+        'spatial_shapes': shapes,
+        'level_start_index': torch.tensor([0, 35]),
+        'key_padding_mask': torch.rand(2, 41) < 0.2,
+    }
+    expected = plain(query, **inputs)
+    with torch.no_grad():
+        result = bags(query, **inputs)
+    assert torch.allclose(result, expected, rtol=1e-4, atol=1e-4 * spread)
+    assert torch.equal(bags(query, **inputs), expected), 'training samples as mmcv does'
+
+
+def test_fused_attention_equals_the_plain_one():
+    plain, fused = both(MultiheadAttention(32, 4, batch_first=True))
+    assert type(fused) is FusedAttention
+    query, key = torch.randn(2, 5, 32), torch.randn(2, 9, 32)
+    blocked = torch.rand(2, 5, 9) < 0.4
+    blocked[..., 0] = False
+    inputs = {
+        'key': key,
+        'value': torch.randn(2, 9, 32),
+        'query_pos': torch.randn(1, 5, 32),
+        'key_pos': torch.randn(1, 9, 32),
+    }
+    expected = plain(query, attn_mask=blocked.repeat_interleave(4, dim=0), **inputs)
+    result = fused(query, attn_mask=blocked, **inputs)
+    assert torch.allclose(result, expected, atol=1e-5)
+    padding = torch.zeros(2, 9, dtype=torch.bool)
+    padding[:, 7:] = True
+    expected = plain(query, key_padding_mask=padding, **inputs)
+    assert torch.allclose(fused(query, key_padding_mask=padding, **inputs), expected, atol=1e-5)
+    assert torch.allclose(fused(query, query_pos=query), plain(query, query_pos=query), atol=1e-5)
+
+
+def test_gradients_equal():
+    plain, fused = both(MultiheadAttention(16, 2, batch_first=True))
+    query, key = torch.randn(1, 3, 16), torch.randn(1, 6, 16)
+    for module in (plain, fused):
+        module(query, key).square().sum().backward()
+    for name, parameter in plain.named_parameters():
+        assert torch.allclose(fused.get_parameter(name).grad, parameter.grad, atol=1e-4), name

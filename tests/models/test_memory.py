@@ -1,0 +1,70 @@
+"""Memory budgets: the result stays, and a budget is respected by what it sets."""
+
+import pytest
+import torch
+
+from mmentity.models import EntityFusionHead
+from mmentity.models.memory import over_views, views_at_a_time, within_budget
+from tests.models.parity import build
+from tests.models.test_task_fusion import logits_of, sample_of
+
+TINY_BUDGET = 0.01
+
+
+def predict(**test_cfg):
+    torch.manual_seed(1)
+    sample, low = sample_of((140, 260))
+    head = EntityFusionHead(3, 2, test_cfg=test_cfg)
+    return head.predict(4 * torch.randn(1, 12, 6), logits_of('blobs', 12, low)[None], [sample])[0]
+
+
+def test_fusion_does_not_change_with_the_budget():
+    tasks = {'entity_on': True, 'semantic_on': True, 'panoptic_on': True, 'object_mask_thr': 0.2}
+    small, free = predict(max_memory_mb=TINY_BUDGET, **tasks), predict(**tasks)
+    assert torch.equal(small['pred_entity_map'].ids, free['pred_entity_map'].ids)
+    assert torch.equal(small['pred_sem_seg'].data, free['pred_sem_seg'].data)
+    assert torch.equal(small['pred_panoptic_seg'].sem_seg, free['pred_panoptic_seg'].sem_seg)
+    for key in ('scores', 'bboxes', 'areas'):
+        ours, expected = small['pred_instances'][key], free['pred_instances'][key]
+        assert torch.allclose(ours.float(), expected.float(), atol=1e-6), key
+
+
+def test_forward_does_not_change_with_the_budget():
+    model = build('demo/cropformer_swin-nano_demo.py').eval()
+    views = torch.randn(1, 5, 3, 64, 96)
+    outputs = []
+    with torch.no_grad():
+        for budget in (None, TINY_BUDGET, 1e6):
+            model.test_cfg['max_memory_mb'] = model.panoptic_head.test_cfg['max_memory_mb'] = budget
+            outputs.append(model.panoptic_head.predict(model.extract_feat(views), [None]))
+    for output in outputs[1:]:
+        for ours, expected in zip(output, outputs[0]):
+            assert torch.allclose(ours, expected, atol=1e-4)
+
+
+def test_views_at_a_time():
+    views = torch.zeros(5, 3, 100, 100)
+    assert views_at_a_time(views, 96, {}) == 1
+    one = 96 * 96 * 100 * 100 / 2**20
+    assert views_at_a_time(views, 96, {'max_memory_mb': 3.5 * one}) == 3
+    assert views_at_a_time(views, 96, {'max_memory_mb': one / 2}) == 1
+    assert within_budget(1000, 8, {'max_memory_mb': 1 / 1024}) == 128
+    assert within_budget(1000, 8, None) == 1000
+    for value in (0, -1):
+        with pytest.raises(ValueError, match=f'max_memory_mb is {value}; it must be positive'):
+            views_at_a_time(views, 96, {'max_memory_mb': value})
+
+
+@pytest.mark.parametrize('step', [1, 2, 7])
+def test_over_views_joins_what_a_function_gives(step):
+    seen = []
+
+    def double(views):
+        seen.append(len(views))
+        return 2 * views, views[:, 0]
+
+    views = torch.randn(5, 3)
+    doubled, first = over_views(double, [views], step)
+    assert torch.equal(doubled, 2 * views)
+    assert torch.equal(first, views[:, 0])
+    assert max(seen) == min(step, 5)
