@@ -160,19 +160,22 @@ class EntityMap:
     def crop(self, box_xyxy_px: Sequence[int]) -> 'EntityMap':
         """Cut a box out; the numbering stays and no pixel is copied."""
         x0, y0, x1, y1 = (int(v) for v in box_xyxy_px)
-        return EntityMap(self.ids[:, y0:y1, x0:x1], self.num_entities)
+        return self._with(self.ids[:, y0:y1, x0:x1])
 
     def flip(self) -> 'EntityMap':
         """Mirror left and right."""
-        return EntityMap(self.ids[:, :, ::-1], self.num_entities)
+        return self._with(self.ids[:, :, ::-1])
 
     def resize(self, height: int, width: int) -> 'EntityMap':
         """Resize by nearest neighbour, with Pillow's arithmetic."""
-        layers = [
-            np.asarray(Image.fromarray(layer).resize((width, height), Image.NEAREST))
-            for layer in np.ascontiguousarray(self.ids)
-        ]
-        return EntityMap(np.stack(layers), self.num_entities)
+        rows, columns = _nearest(self.height, height), _nearest(self.width, width)
+        return self._with(self.ids[:, rows[:, None], columns])
+
+    def _with(self, ids: np.ndarray) -> 'EntityMap':
+        """Make a map of ids that come from this one, so that they need no check."""
+        entities = EntityMap.__new__(EntityMap)
+        entities.ids, entities.num_entities = ids, self.num_entities
+        return entities
 
     def select(self, keep: np.ndarray) -> 'EntityMap':
         """Keep some entities and number them anew in their old order.
@@ -241,6 +244,12 @@ class EntityMap:
     def __repr__(self) -> str:
         layers = '' if self.is_disjoint else f', {len(self.ids)} layers'
         return f'EntityMap({self.height}x{self.width} px, {self.num_entities} entities{layers})'
+
+
+def _nearest(source: int, target: int) -> np.ndarray:
+    """Which of ``source`` pixels Pillow takes for each of ``target`` ones, int32."""
+    line = Image.fromarray(np.arange(source, dtype=np.int32)[None])
+    return np.asarray(line.resize((target, 1), Image.NEAREST))[0]
 
 
 def _first_fit(pixels: list, height: int, width: int) -> np.ndarray:

@@ -109,7 +109,7 @@ def paint_runs(runs: list, ids: np.ndarray, height: int, width: int) -> Union[np
     painted = np.stack([np.zeros_like(values), values], axis=1).ravel().astype(np.int32)
     tail = height * width - (ends[-1] if ends.size else 0)
     flat = np.repeat(np.append(painted, np.int32(0)), np.append(stretches, tail))
-    return np.ascontiguousarray(flat.reshape(width, height).T)
+    return flat.reshape(width, height).T
 
 
 def pixels_of(runs: Runs) -> np.ndarray:

@@ -53,4 +53,6 @@ def resize_image(img: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize uint8 ``(H, W, 3)`` bilinearly with antialiasing, as Pillow does."""
     if img.shape[:2] == (height, width):
         return img
-    return np.asarray(Image.fromarray(img).resize((width, height), Image.BILINEAR))
+    # Pillow copies a part of a larger array value by value
+    picture = Image.fromarray(np.ascontiguousarray(img))
+    return np.asarray(picture.resize((width, height), Image.BILINEAR))

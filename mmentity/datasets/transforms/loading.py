@@ -128,7 +128,9 @@ class LoadEntityAnnotations(BaseTransform):
         records = results['instances']
         masks = [record['mask'] for record in records]
         entities = EntityMap.from_segmentations(masks, *results['ori_shape'])
-        areas = [r.get('area', area) for r, area in zip(records, entities.areas)]
+        areas = [record.get('area') for record in records]
+        if None in areas:
+            areas = [own if area is None else area for area, own in zip(areas, entities.areas)]
         labels = [record['bbox_label'] for record in records]
         _add_truth(results, entities, labels, areas, [r['ignore_flag'] for r in records])
 

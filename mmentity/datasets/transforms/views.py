@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Optional, Union
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
@@ -30,7 +31,7 @@ class FlipEntities(BaseTransform):
         results['flip'] = bool(np.random.random() < self.prob)
         results['flip_direction'] = 'horizontal' if results['flip'] else None
         if results['flip']:
-            results['img'] = results['img'][:, ::-1]
+            results['img'] = cv2.flip(results['img'], 1)
             if 'gt_entity_map' in results:
                 results['gt_entity_map'] = results['gt_entity_map'].flip()
         return results
