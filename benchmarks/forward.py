@@ -64,8 +64,11 @@ def measure_case(case: dict) -> dict:
             names = ('class_logits', 'mask_logits')
             return {name: float((a - b).abs().max()) for name, a, b in zip(names, result, expected)}
         function = PlainCropFormer(model) if case['variant'] == 'plain' else None
-        figures = measure(lambda: function(inputs) if function else ours(model, inputs))
-        return {**figures, **stages(case['variant'], model, inputs)}
+        repeat = case.get('repeat', 5)
+        figures = measure(
+            lambda: function(inputs) if function else ours(model, inputs), repeat, repeat > 1
+        )
+        return {**figures, **(stages(case['variant'], model, inputs) if repeat > 1 else {})}
 
 
 CASES = [

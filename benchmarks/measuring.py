@@ -30,22 +30,25 @@ def measure(step: Callable, repeat: int = 5, warm: bool = True) -> dict:
         warm: Whether to run it once before.
 
     Returns:
-        ``seconds`` of each run, their ``median_s``, and ``peak_mib``: the highest
+        ``seconds`` of each run, their ``median_s``, ``median_cpu_s`` of all threads,
+        which other work on the machine disturbs less, and ``peak_mib``: the highest
         resident memory of the process during a run above that before it.
     """
     if warm:
         step()
-    seconds, peaks = [], []
+    seconds, cpu_seconds, peaks = [], [], []
     for _ in range(repeat):
         gc.collect()
         before = _reset_peak()
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         step()
         seconds.append(time.perf_counter() - start)
+        cpu_seconds.append(time.process_time() - cpu_start)
         peaks.append(_status('VmHWM') - before)
     return {
         'seconds': [round(value, 4) for value in seconds],
         'median_s': round(statistics.median(seconds), 4),
+        'median_cpu_s': round(statistics.median(cpu_seconds), 4),
         'peak_mib': round(max(peaks), 1),
     }
 
@@ -61,12 +64,16 @@ def run(script: str, cases: list, measure_case: Callable, name: str) -> None:
     """
     parser = argparse.ArgumentParser(description=f'Measure {name}; see docs/performance.md.')
     parser.add_argument('--case', help=argparse.SUPPRESS)
-    parser.add_argument('--only', help='measure cases only whose JSON has this text')
+    parser.add_argument('--only', nargs='+', help='measure cases whose JSON has one of these')
+    parser.add_argument('--repeat', type=int, help='timed runs of each case')
     args = parser.parse_args()
     if args.case is not None:
         print(json.dumps(measure_case(json.loads(args.case))))
         return
-    chosen = [case for case in cases if args.only is None or args.only in json.dumps(case)]
+    words = args.only or ['']
+    chosen = [case for case in cases if any(word in json.dumps(case) for word in words)]
+    if args.repeat:
+        chosen = [{**case, 'repeat': args.repeat} for case in chosen]
     rows = [{**case, **_in_own_process(script, case)} for case in chosen]
     path = RESULTS / f'{name}.json'
     path.write_text(json.dumps({'environment': environment(), 'rows': rows}, indent=1) + '\n')
