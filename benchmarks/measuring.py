@@ -1,6 +1,7 @@
 """Measure steps in processes of their own, and keep the figures as JSON."""
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -14,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+
+from mmentity.files import whole_file
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / 'results'
@@ -60,7 +63,7 @@ def run(script: str, cases: list, measure_case: Callable, name: str) -> None:
         script: ``__file__`` of the benchmark.
         cases: Each a dict of JSON values that tells what to measure.
         measure_case: From a case to figures, JSON values too.
-        name: The figures go to ``results/{name}.json``.
+        name: The figures go to ``results/{name}.json``, after every case.
     """
     parser = argparse.ArgumentParser(description=f'Measure {name}; see docs/performance.md.')
     parser.add_argument('--case', help=argparse.SUPPRESS)
@@ -74,9 +77,18 @@ def run(script: str, cases: list, measure_case: Callable, name: str) -> None:
     chosen = [case for case in cases if any(word in json.dumps(case) for word in words)]
     if args.repeat:
         chosen = [{**case, 'repeat': args.repeat} for case in chosen]
-    rows = [{**case, **_in_own_process(script, case)} for case in chosen]
+    for case in chosen:
+        keep(name, case, _in_own_process(script, case))
+
+
+def keep(name: str, case: dict, figures: dict) -> None:
+    """Write the figures of a case to ``results/{name}.json``, in place of older ones."""
     path = RESULTS / f'{name}.json'
-    path.write_text(json.dumps({'environment': environment(), 'rows': rows}, indent=1) + '\n')
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    rows = [row for row in rows if row['case'] != case]
+    rows.append({'case': case, 'figures': figures, 'environment': environment()})
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(rows, indent=1) + '\n')
 
 
 def environment() -> dict:
@@ -106,6 +118,8 @@ def _in_own_process(script: str, case: dict) -> dict:
 
 def _reset_peak() -> float:
     """Forget the highest memory of this process so far; returns the present one, MiB."""
+    # what was freed but kept for later would hide what the next run takes
+    ctypes.CDLL(None).malloc_trim(0)
     Path('/proc/self/clear_refs').write_text('5')
     return _status('VmRSS')
 
