@@ -11,7 +11,6 @@ from functools import cache
 import numpy as np
 import torch
 from measuring import measure, run
-from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -52,10 +51,10 @@ def as_sample(k: int) -> dict:
     crowd = torch.zeros(TRUTHS, dtype=torch.bool)
     return {
         'img_id': k,
-        'pred_entity_map': PixelData(ids=torch.from_numpy(predicted)[None]),
-        'pred_instances': InstanceData(scores=torch.from_numpy(scores)),
-        'gt_entity_map': PixelData(ids=torch.from_numpy(truth)[None]),
-        'gt_instances': InstanceData(areas=areas, iscrowd=crowd),
+        'pred_entity_map': {'ids': torch.from_numpy(predicted)[None]},
+        'pred_instances': {'scores': torch.from_numpy(scores)},
+        'gt_entity_map': {'ids': torch.from_numpy(truth)[None]},
+        'gt_instances': {'areas': areas, 'iscrowd': crowd},
     }
 
 
