@@ -18,7 +18,7 @@ from torch import Tensor
 from mmentity.models.view_geometry import ViewGeometry
 
 # pixels that a picture is worked through at a time: a tile that stays in the cache
-STRIP_PIXELS = 1 << 16
+STRIP_PIXELS = 1 << 17
 
 
 class FusedMasks(NamedTuple):
