@@ -91,7 +91,8 @@ class BagDeformableAttention(MultiScaleDeformableAttention):
     ) -> Tensor:
         """Attend, with the arguments and the result of mmcv's module."""
         on_points = reference_points is not None and reference_points.shape[-1] == 2
-        if torch.is_grad_enabled() or query.is_cuda or not on_points or not self.batch_first:
+        on_cpu = query.device.type == 'cpu'
+        if torch.is_grad_enabled() or not (on_cpu and on_points and self.batch_first):
             return super().forward(
                 query,
                 key=key,
