@@ -1,7 +1,6 @@
 """What all datasets of entities share."""
 
 import gc
-import json
 import pickle
 from collections.abc import Sequence
 from functools import cached_property
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 import numpy as np
+import orjson
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.fileio import exists, get
 
@@ -219,7 +219,7 @@ def load_annotations(path: str, needed: Sequence[str], backend_args: Optional[di
             f'annotation file {path} does not exist; check data_root and ann_file'
         )
     try:
-        content = json.loads(get(path, backend_args=backend_args))
+        content = orjson.loads(get(path, backend_args=backend_args))
     except ValueError as error:
         raise ValueError(f'annotation file {path} is no whole json ({error})') from error
     missing = [key for key in needed if key not in content]
