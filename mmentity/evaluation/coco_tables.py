@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
@@ -99,6 +100,55 @@ class TableCOCOeval(COCOeval):
         """Look the overlaps of one picture up."""
         ious = self.tables[imgId].ious
         return ious if ious.size else []
+
+    def evaluateImg(self, imgId: int, catId: int, aRng: list, maxDet: int) -> dict:  # noqa: N802
+        """Match the predictions of one picture, leaving out those that cannot match.
+
+        pycocotools walks through all pairs at every threshold; a prediction whose
+        overlaps are all below the lowest one stays unmatched in any case.
+        """
+        key, table = (imgId, catId), self.tables[imgId]
+        predictions, ious = self._dts[key], self.ious[key]
+        close = np.flatnonzero((table.ious >= self.params.iouThrs.min()).any(axis=1))
+        self._dts[key] = [predictions[d] for d in close]
+        self.ious[key] = table.ious[close] if len(close) else []
+        try:
+            found = super().evaluateImg(imgId, catId, aRng, maxDet)
+        finally:
+            self._dts[key], self.ious[key] = predictions, ious
+        if found is None and not predictions:
+            return None
+        return self._with_unmatched(found, close, table, key, aRng, maxDet)
+
+    def _with_unmatched(
+        self,
+        found: Optional[dict],
+        close: np.ndarray,
+        table: OverlapTable,
+        key: tuple,
+        area_range: list,
+        max_det: int,
+    ) -> dict:
+        """Put the predictions that were left out beside the matched ones."""
+        shape = (len(self.params.iouThrs), len(table.scores))
+        matches = np.zeros(shape)
+        outside = (table.areas < area_range[0]) | (table.areas > area_range[1])
+        ignored = np.repeat(outside[None], shape[0], axis=0)
+        if found is None:
+            found = {'gtIds': [], 'gtIgnore': np.zeros(0), 'gtMatches': np.zeros((shape[0], 0))}
+        else:
+            matches[:, close], ignored[:, close] = found['dtMatches'], found['dtIgnore']
+        return {
+            **found,
+            'image_id': key[0],
+            'category_id': key[1],
+            'aRng': area_range,
+            'maxDet': max_det,
+            'dtIds': list(range(1, shape[1] + 1)),
+            'dtScores': table.scores.tolist(),
+            'dtMatches': matches,
+            'dtIgnore': ignored,
+        }
 
 
 def summarize_tables(tables: Sequence[OverlapTable]) -> np.ndarray:

@@ -156,11 +156,16 @@ class _Truth:
 
     def table_of_map(self, predicted: EntityMap, scores: np.ndarray) -> OverlapTable:
         """Overlaps with disjoint predictions, from one joint histogram."""
+        joint = predicted.joint_histogram(self.entities)
+        if predicted.is_disjoint and self.entities.is_disjoint:
+            areas, truth_areas = joint.sum(axis=1)[1:], joint.sum(axis=0)[1:]
+        else:
+            areas, truth_areas = predicted.areas, self.entities.areas
         return overlap_table(
             scores,
-            predicted.areas,
-            predicted.intersections(self.entities),
-            self.entities.areas,
+            areas,
+            joint[1:, 1:],
+            truth_areas,
             self.areas,
             self.iscrowd,
         )

@@ -218,6 +218,19 @@ class EntityMap:
         Raises:
             ValueError: If the maps differ in size.
         """
+        return self.joint_histogram(other)[1:, 1:]
+
+    def joint_histogram(self, other: 'EntityMap') -> np.ndarray:
+        """Count the pixels of each pair of values, 0 included.
+
+        Where both maps are disjoint, sums over rows and columns are areas.
+
+        Returns:
+            int64 ``(K + 1, other.K + 1)``.
+
+        Raises:
+            ValueError: If the maps differ in size.
+        """
         if self.ids.shape[1:] != other.ids.shape[1:]:
             raise ValueError(
                 f'entity maps of {self.height}x{self.width} and {other.height}x{other.width} '
@@ -225,12 +238,19 @@ class EntityMap:
             )
         shape = (self.num_entities + 1, other.num_entities + 1)
         table = np.zeros(shape, dtype=np.int64)
+        pairs = shape[0] * shape[1]
+        narrow = np.uint16 if pairs <= 1 << 16 else np.int64
         for mine in self.ids:
-            row = mine.ravel().astype(np.int64) * shape[1]
+            row = mine.ravel().astype(narrow) * narrow(shape[1])
             for theirs in other.ids:
-                joint = np.bincount(row + theirs.ravel(), minlength=shape[0] * shape[1])
-                table += joint.reshape(shape)
-        return table[1:, 1:]
+                joint = row + theirs.ravel().astype(narrow)
+                # pixels come in runs of equal pairs, and one weight counts a whole run
+                starts = np.flatnonzero(joint[1:] != joint[:-1]) + 1
+                starts = np.append(0, starts) if joint.size else starts
+                lengths = np.diff(starts, append=joint.size)
+                counts = np.bincount(joint[starts], weights=lengths, minlength=pairs)
+                table += counts.astype(np.int64).reshape(shape)
+        return table
 
     def __eq__(self, other: object) -> bool:
         return (
