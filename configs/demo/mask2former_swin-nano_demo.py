@@ -2,6 +2,11 @@
 # iterations.
 _base_ = [
     '../_base_/models/mask2former_swin-nano.py',
+    '../_base_/datasets/entityseg_views.py',
     '../_base_/datasets/demo_whole.py',
     '../_base_/schedules/demo_onecycle.py',
 ]
+
+train_dataloader = _base_.demo_train
+val_dataloader = _base_.demo_val
+test_dataloader = _base_.demo_val

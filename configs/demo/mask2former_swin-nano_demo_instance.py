@@ -3,9 +3,17 @@
 _base_ = [
     '../_base_/models/mask2former_swin-nano.py',
     '../_base_/tasks/instance.py',
-    '../_base_/datasets/demo_instance.py',
+    '../_base_/datasets/entityseg_instance.py',
+    '../_base_/datasets/demo_whole.py',
     '../_base_/schedules/demo_onecycle.py',
 ]
 
 model = _base_.task_model
 default_hooks = _base_.task_hooks
+train_dataloader = _base_.demo_train
+val_dataloader = _base_.demo_val
+test_dataloader = _base_.demo_val
+val_evaluator = dict(
+    ann_file=_base_.demo_root + 'annotations/instance_segmentation/entityv2_01_instances_val.json'
+)
+test_evaluator = val_evaluator

@@ -3,9 +3,13 @@
 _base_ = [
     '../_base_/models/mask2former_swin-nano.py',
     '../_base_/tasks/semantic.py',
-    '../_base_/datasets/demo_semantic.py',
+    '../_base_/datasets/entityseg_semantic.py',
+    '../_base_/datasets/demo_whole.py',
     '../_base_/schedules/demo_onecycle.py',
 ]
 
 model = _base_.task_model
 default_hooks = _base_.task_hooks
+train_dataloader = _base_.demo_train
+val_dataloader = _base_.demo_val
+test_dataloader = _base_.demo_val

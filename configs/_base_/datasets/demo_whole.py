@@ -1,27 +1,29 @@
-# The demo data for Mask2Former: the whole picture at a short side of 128.
-_base_ = './entityseg_views.py'
-
-data_root = 'data/entityseg_demo/'
-train_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
-    dict(type='mmentity.LoadEntityAnnotations'),
-    dict(type='mmentity.FlipEntities', prob=0.5),
-    dict(type='mmentity.ResizeViews', short_side=[112, 120, 128], long_side=192),
-    dict(type='mmentity.PackEntityInputs'),
-]
-test_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
-    dict(type='mmentity.ResizeViews', short_side=128, long_side=192),
-    dict(type='mmentity.LoadEntityAnnotations'),
-    dict(type='mmentity.PackEntityInputs'),
-]
-train_dataloader = dict(
+# What the demo configs of Mask2Former change in their dataset: the demo data, the whole picture at
+# a short side of 128.
+demo_root = 'data/entityseg_demo/'
+demo_train = dict(
     batch_size=4,
     num_workers=1,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+    dataset=dict(
+        data_root=demo_root,
+        pipeline=[
+            dict(type='mmentity.LoadEntityImage'),
+            dict(type='mmentity.LoadEntityAnnotations'),
+            dict(type='mmentity.FlipEntities', prob=0.5),
+            dict(type='mmentity.ResizeViews', short_side=[112, 120, 128], long_side=192),
+            dict(type='mmentity.PackEntityInputs'),
+        ],
+    ),
 )
-val_dataloader = dict(
+demo_val = dict(
     num_workers=1,
-    dataset=dict(data_root=data_root, pipeline=test_pipeline),
+    dataset=dict(
+        data_root=demo_root,
+        pipeline=[
+            dict(type='mmentity.LoadEntityImage'),
+            dict(type='mmentity.ResizeViews', short_side=128, long_side=192),
+            dict(type='mmentity.LoadEntityAnnotations'),
+            dict(type='mmentity.PackEntityInputs'),
+        ],
+    ),
 )
-test_dataloader = val_dataloader
