@@ -1,5 +1,6 @@
 """Parameters and multiply-adds of a model."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -46,10 +47,26 @@ def measure_complexity(model: nn.Module, height: int, width: int, num_views: int
                 _Network(model).eval(), (torch.zeros(1, num_views, 3, height, width),)
             )
             analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+            analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_flops)
+            analyzer.set_op_handle('aten::embedding_bag', _bag_flops)
             flops = int(analyzer.total())
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     return Complexity(sum(p.numel() for p in model.parameters()), flops)
+
+
+def _attention_flops(inputs: list, outputs: list) -> int:
+    """Products of fused attention: of queries and keys where no mask is, and with the values."""
+    query, key, mask = inputs[0], inputs[1], inputs[3]
+    *batch, num_queries, channels = query.type().sizes()
+    product = math.prod(batch) * num_queries * key.type().sizes()[-2] * channels
+    return product if isinstance(mask.type(), torch.TensorType) else 2 * product
+
+
+def _bag_flops(inputs: list, outputs: list) -> int:
+    """Weighted sum of rows."""
+    rows, indices = (value.type().sizes() for value in inputs[:2])
+    return math.prod(indices) * rows[1]
 
 
 class _Network(nn.Module):
