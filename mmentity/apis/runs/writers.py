@@ -105,8 +105,11 @@ class PictureWriter:
         # those of an earlier run may be of other entities
         shutil.rmtree(self.out / folder, ignore_errors=True)
         for number, cutout in zip(numbered.ids, numbered.result.cutouts()):
-            bgra = cv2.cvtColor(cutout, cv2.COLOR_RGBA2BGRA)
-            self._save(f'{folder}/{number}.png', encode('.png', bgra))
+            # in place: a cut-out may be as large as the picture
+            red = cutout[..., 0].copy()
+            cutout[..., 0] = cutout[..., 2]
+            cutout[..., 2] = red
+            self._save(f'{folder}/{number}.png', encode('.png', cutout))
 
     def _sidecar(self, numbered: Numbered, files: dict) -> bytes:
         result = numbered.result
