@@ -1,5 +1,6 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and digests of files."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -39,3 +40,12 @@ def whole_file(
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sha256_of(path: Union[str, Path]) -> str:
+    """Compute the sha256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with Path(path).expanduser().open('rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -7,14 +7,13 @@ Example: mim run mmentity predict frames/ --model mask2former_hornet-l_3x
 import argparse
 import sys
 
-from mmengine.config import DictAction
-
 from mmentity.apis import EntityInferencer
 from mmentity.apis.command_line import add_model_arguments, one_sentence
 from mmentity.apis.entity_result import ORDERS
 from mmentity.apis.models import read_config
 from mmentity.apis.runs import FORMATS, PRESETS, OutputOptions, PredictionRun, RunOptions
 from mmentity.apis.runs.options import DRAWN, ID_DTYPES, IDS
+from mmentity.engine.launching import add_config_options
 
 
 def size(text: str) -> tuple:
@@ -84,9 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--skip-existing', action='store_true', help='do only what is missing in --out'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='override settings of the config'
-    )
+    add_config_options(parser)
     return parser
 
 

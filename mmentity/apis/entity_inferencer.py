@@ -23,9 +23,9 @@ from mmentity.apis.ahead import map_ahead
 from mmentity.apis.entity_result import EntityResult
 from mmentity.apis.models import read_config, usable_device
 from mmentity.apis.pictures import Inputs, Picture, PictureLike, count, iterate, list_inputs, to_bgr
-from mmentity.apis.progress import show_progress
 from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
+from mmentity.progress import show_progress
 
 ON_ERROR = ('raise', 'skip')
 

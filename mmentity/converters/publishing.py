@@ -23,7 +23,7 @@ from mmentity.converters.recognition import (
     fitting_configs,
     nearest_config,
 )
-from mmentity.files import whole_file
+from mmentity.files import sha256_of, whole_file
 from mmentity.registry import DATASETS
 from mmentity.shipped_configs import find_config
 from mmentity.version import __version__
@@ -195,15 +195,6 @@ def save_named_by_content(content: dict, target: Path, name: str) -> Path:
             'space and the permissions there'
         ) from error
     return path
-
-
-def sha256_of(path: Union[str, Path]) -> str:
-    """Compute the sha256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with Path(path).expanduser().open('rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class _Hash:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmentity.datasets.categories import (
+    IGNORED,
     Category,
     entity_categories,
     instance_categories,
@@ -17,8 +18,6 @@ from mmentity.datasets.categories import (
     semantic_categories,
 )
 from mmentity.structures import EntityMap
-
-IGNORED = 255
 
 
 class Scene(NamedTuple):

@@ -30,15 +30,20 @@ def user_errors() -> Iterator[None]:
         sys.exit(str(error))
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    """Add the options that mmdet's tools have for every run."""
-    parser.add_argument('--work-dir', help='where logs, checkpoints and results go')
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option that overrides settings of a config."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='override settings of the config, as key=value pairs',
     )
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that mmdet's tools have for every run."""
+    parser.add_argument('--work-dir', help='where logs, checkpoints and results go')
+    add_config_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -54,12 +59,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the tools have that look at the data of a config."""
     parser.add_argument('config', help='config file')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value pairs',
-    )
+    add_config_options(parser)
 
 
 def load_config(args: argparse.Namespace) -> Config:

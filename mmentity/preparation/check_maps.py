@@ -6,7 +6,9 @@ from typing import NamedTuple, Optional
 import numpy as np
 from PIL import Image
 
-NUM_CLASSES, IGNORED = 150, 255
+from mmentity.datasets.categories import IGNORED, semantic_categories
+
+NUM_CLASSES = len(semantic_categories())
 
 
 class MapTask(NamedTuple):

@@ -17,7 +17,7 @@ from mmentity.datasets.entity_dataset import load_annotations
 from mmentity.datasets.paths import check_links, join_inside
 from mmentity.files import whole_file
 from mmentity.preparation.fetching import FetchError, FetchOptions, Item, fault_of, fetch
-from mmentity.preparation.layout import annotation_files
+from mmentity.preparation.layout import original_entity_files
 from mmentity.preparation.parallel import with_progress
 
 # the release's own key, then those of COCO
@@ -84,9 +84,7 @@ def items_of_annotations(root: str, ann_files: Sequence[str] = ()) -> tuple:
     """
     root = Path(root)
     paths = [Path(path) for path in ann_files] or [
-        file.path
-        for _, file in annotation_files(root)
-        if file and file.task == 'entity' and not file.low_resolution
+        file.path for file in original_entity_files(root)
     ]
     if not paths:
         raise FileNotFoundError(

@@ -89,6 +89,15 @@ def parse_name(path: Path, task: str) -> Optional[AnnotationFile]:
     return None
 
 
+def original_entity_files(root: Path) -> list:
+    """Entity annotation files of the original pictures, :class:`AnnotationFile` in order."""
+    return [
+        file
+        for _, file in annotation_files(root)
+        if file and file.task == 'entity' and not file.low_resolution
+    ]
+
+
 def annotation_files(root: Path) -> Iterator[tuple]:
     """Go through the annotation files of EntitySeg in order.
 

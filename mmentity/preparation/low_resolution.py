@@ -14,7 +14,7 @@ from mmentity.datasets.entityseg import other_family_name
 from mmentity.datasets.paths import check_links, join_inside
 from mmentity.datasets.transforms.geometry import shortest_edge_size
 from mmentity.files import whole_file
-from mmentity.preparation.layout import AnnotationFile, annotation_files
+from mmentity.preparation.layout import AnnotationFile, original_entity_files
 from mmentity.preparation.parallel import default_workers, run_parallel, run_resumable
 from mmentity.structures import EntityMap
 
@@ -85,11 +85,7 @@ def make_low_resolution(
         []
     """
     root, workers = Path(root), workers or default_workers()
-    files = [
-        file
-        for _, file in annotation_files(root)
-        if file and file.task == 'entity' and not file.low_resolution
-    ]
+    files = original_entity_files(root)
     if not files:
         raise FileNotFoundError(
             f'{root}/annotations/entity_segmentation holds no annotation file of the original '

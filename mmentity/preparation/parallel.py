@@ -10,26 +10,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Optional
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from mmentity.files import whole_file
+from mmentity.progress import progress_bar
 
 CHUNK = 64
-COLUMNS = (
-    TextColumn('{task.description}'),
-    BarColumn(),
-    MofNCompleteColumn(),
-    TimeElapsedColumn(),
-    TimeRemainingColumn(),
-)
 
 
 def default_workers() -> int:
@@ -106,8 +90,7 @@ def _run_chunk(chunk: tuple) -> str:
 
 def with_progress(results: Iterable, total: int, title: str) -> Iterator:
     """Go through results under a progress bar."""
-    # on stderr, so that tables on stdout can be piped
-    with Progress(*COLUMNS, console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task(title, total=total)
         for result in results:
             progress.advance(task)

@@ -12,7 +12,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from PIL import Image
 
-from mmentity.datasets.categories import entity_categories
+from mmentity.datasets.categories import IGNORED, entity_categories
 from mmentity.datasets.entity_folder import load_id_map
 from mmentity.datasets.entityseg import EntitySegDataset
 from mmentity.datasets.errors import SampleError
@@ -23,7 +23,6 @@ from mmentity.structures.rle import runs_of
 
 # COCO's borders between small, medium and large, px
 SMALL, LARGE = 32**2, 96**2
-IGNORED = 255
 
 
 class PictureStatistics(NamedTuple):

@@ -1,6 +1,5 @@
 """The record of a run: what made the files, and what went wrong."""
 
-import hashlib
 import json
 import platform
 import time
@@ -100,15 +99,6 @@ class Manifest:
         }
         with whole_file(self.path, self.scratch) as partial:
             partial.write_text(json.dumps(record, indent=2))
-
-
-def sha256_of(path: Path) -> str:
-    """Digest a file."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as stream:
-        for block in iter(lambda: stream.read(1 << 20), b''):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def versions() -> dict:

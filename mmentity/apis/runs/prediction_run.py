@@ -13,11 +13,12 @@ from mmengine.logging import MMLogger
 from mmentity.apis.ahead import Background
 from mmentity.apis.entity_inferencer import EntityInferencer, Reading
 from mmentity.apis.pictures import Inputs, Picture, count, iterate, list_inputs
-from mmentity.apis.progress import show_progress
 from mmentity.apis.runs.layout import Scratch, check_targets, files_of, sequence_of
-from mmentity.apis.runs.manifest import Manifest, sha256_of
+from mmentity.apis.runs.manifest import Manifest
 from mmentity.apis.runs.options import OutputOptions, RunOptions
 from mmentity.apis.runs.writers import PictureWriter
+from mmentity.files import sha256_of
+from mmentity.progress import show_progress
 from mmentity.visualization.contact_sheet import write_contact_sheet
 
 

@@ -14,6 +14,9 @@ from typing import NamedTuple, Optional
 
 from mmentity.visualization.drawing import entity_colours
 
+# value of semantic maps where no class is
+IGNORED = 255
+
 
 class Category(NamedTuple):
     """One category of a task.

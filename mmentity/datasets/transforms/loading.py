@@ -9,13 +9,13 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from PIL import Image, ImageOps
 
+from mmentity.datasets.categories import IGNORED
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.id_maps import entity_ids, read_id_map
 from mmentity.datasets.transforms.geometry import shortest_edge_size
 from mmentity.registry import TRANSFORMS
 from mmentity.structures import EntityMap
 
-IGNORED = 255
 # the low-resolution pictures of EntitySeg, px
 LOW_SHORT_SIDE, LOW_LONG_SIDE = 800, 1333
 

@@ -18,6 +18,18 @@ from rich.progress import (
 LOG_SECONDS = 30
 
 
+def progress_bar() -> Progress:
+    """Make a bar on stderr, so that tables on stdout can be piped."""
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True))
+
+
 def show_progress(items: Iterable, total: int, description: str = 'pictures') -> Iterator:
     """Go through items and show how far it is.
 
@@ -31,14 +43,7 @@ def show_progress(items: Iterable, total: int, description: str = 'pictures') ->
     if not sys.stderr.isatty():
         yield from _log_progress(items, total, description)
         return
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         yield from progress.track(items, total=total, description=description)
 
 
