@@ -8,6 +8,8 @@ from mmcv.ops import MultiScaleDeformableAttention
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from mmentity.models.bilinear import corners
+
 # queries whose samples are gathered at a time: their indices stay in the cache
 QUERY_CHUNK = 2048
 
@@ -154,7 +156,7 @@ class BagDeformableAttention(MultiScaleDeformableAttention):
         high_weight = points.sub_(low)
         cells, limits = low.int(), (sizes - 1).int()[:, None]
         x, y = (
-            _corners(cells[..., axis], high_weight[..., axis], limits[..., axis]) for axis in (0, 1)
+            corners(cells[..., axis], high_weight[..., axis], limits[..., axis]) for axis in (0, 1)
         )
         width = sizes[:, 0].int().view(-1, 1, 1)
         place = (y[0] * width + level_start_index.int().view(-1, 1, 1))[..., None] + x[0].unsqueeze(
@@ -195,15 +197,3 @@ def _allowed(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor]) ->
         return allowed
     unpadded = ~key_padding_mask[:, None, None]
     return unpadded if allowed is None else allowed & unpadded
-
-
-def _corners(cell: Tensor, high_weight: Tensor, limit: Tensor) -> tuple:
-    """Cells on both sides of a point along one axis, and their weights; both ``(..., 2)``.
-
-    Cells outside of ``0..limit`` get the weight 0.
-    """
-    cells = torch.stack([cell, cell + 1], dim=-1)
-    weights = torch.stack([1 - high_weight, high_weight], dim=-1)
-    limit = limit[..., None]
-    weights.mul_((cells >= 0) & (cells <= limit))
-    return torch.minimum(cells.clamp_(min=0), limit), weights

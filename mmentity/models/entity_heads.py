@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.models.attention import share_kernels
+from mmentity.models.bilinear import sample_masks
 from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.models.positional_encoding import ViewSinePositionalEncoding
+from mmentity.models.query_masks import QueryMasks
 from mmentity.registry import MODELS
 
 
@@ -40,12 +42,12 @@ class DecoderOutput(NamedTuple):
 
     Attributes:
         cls_scores: Class logits of the predicted layers, each ``(B, Q, classes + 1)``.
-        mask_logits: Mask logits of the same layers, each ``(B, Q, V, h, w)``.
+        masks: Masks of the same layers, at stride 4.
         queries: Queries after the last layer, before the final norm, ``(B, Q, C)``.
     """
 
     cls_scores: list
-    mask_logits: list
+    masks: list
     queries: Tensor
 
 
@@ -108,7 +110,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
         """
         decoder_input = self._decoder_input(*self._decode_pixels(x))
         output = self._run_decoder(self._first_queries(len(x[0])), decoder_input, self._last_layer)
-        return output.cls_scores[-1], output.mask_logits[-1]
+        return output.cls_scores[-1], output.masks[-1].logits()
 
     def loss(self, x: tuple, batch_data_samples: SampleList) -> dict:
         """Compute the set loss of every layer.
@@ -193,14 +195,14 @@ class EntityMask2FormerHead(Mask2FormerHead):
             _resize_views(decoder_input.mask_features.detach(), size)
             for size in decoder_input.sizes
         ]
-        cls_scores, mask_logits = [], []
+        cls_scores, masks = [], []
         for index in self._every_layer:
             mask_embed, cls_score = self._embed(queries)
             if index in predict_at:
                 cls_scores.append(cls_score)
-                mask_logits.append(_dot_masks(mask_embed, decoder_input.mask_features))
+                masks.append(QueryMasks(mask_embed, decoder_input.mask_features))
             if index == self.num_transformer_decoder_layers:
-                return DecoderOutput(cls_scores, mask_logits, queries)
+                return DecoderOutput(cls_scores, masks, queries)
             level = index % self.num_transformer_feat_level
             queries = self.transformer_decoder.layers[index](
                 query=queries,
@@ -208,32 +210,19 @@ class EntityMask2FormerHead(Mask2FormerHead):
                 value=decoder_input.tokens[level],
                 query_pos=query_pos,
                 key_pos=decoder_input.positions[level],
-                cross_attn_mask=self._attention_mask(mask_embed, small_features[level]),
+                cross_attn_mask=_attention_mask(QueryMasks(mask_embed, small_features[level])),
             )
 
     def _embed(self, queries: Tensor) -> tuple:
         queries = self.transformer_decoder.post_norm(queries)
         return self.mask_embed(queries), self.cls_embed(queries)
 
-    @torch.no_grad()
-    def _attention_mask(self, mask_embed: Tensor, features: Tensor) -> Tensor:
-        """Block what a query's mask leaves out (Mask2Former, section 3.2.1).
-
-        A query whose mask is empty on all views attends everywhere.
-
-        Returns:
-            bool ``(B, Q, V * h_l * w_l)``, True = blocked.
-        """
-        blocked = _dot_masks(mask_embed, features).flatten(2) < 0
-        blocked &= ~blocked.all(dim=-1, keepdim=True)
-        return blocked
-
     def _loss_of(self, output: DecoderOutput, targets: list) -> dict:
         """Compute matches and losses in float32, under mixed precision too."""
         with torch.autocast(output.queries.device.type, enabled=False):
             return self.loss_by_feat(
                 [scores.float() for scores in output.cls_scores],
-                [logits.float() for logits in output.mask_logits],
+                [masks.float() for masks in output.masks],
                 targets,
                 [{}] * len(targets),
             )
@@ -241,7 +230,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
     def _loss_by_feat_single(
         self,
         cls_scores: Tensor,
-        mask_preds: Tensor,
+        mask_preds: QueryMasks,
         batch_gt_instances: list,
         batch_img_metas: list,
     ) -> tuple:
@@ -249,7 +238,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
 
         Args:
             cls_scores: ``(B, Q, classes + 1)``.
-            mask_preds: Mask logits ``(B, Q, V, h, w)``.
+            mask_preds: Masks of B pictures.
             batch_gt_instances: For each picture ``labels`` ``(K,)`` and
                 ``masks`` ``(K, V, H, W)``.
             batch_img_metas: Passed on to the assigner.
@@ -260,11 +249,11 @@ class EntityMask2FormerHead(Mask2FormerHead):
         """
         labels = cls_scores.new_full(cls_scores.shape[:2], self.num_classes, dtype=torch.long)
         matched_logits, matched_masks = [], []
-        pictures = zip(cls_scores, mask_preds, batch_gt_instances, batch_img_metas)
-        for b, (cls_score, mask_pred, gt, meta) in enumerate(pictures):
-            query, entity = self._match(cls_score, mask_pred, gt, meta)
+        pictures = zip(cls_scores, batch_gt_instances, batch_img_metas)
+        for b, (cls_score, gt, meta) in enumerate(pictures):
+            query, entity = self._match(cls_score, mask_preds, b, gt, meta)
             labels[b, query] = gt.labels[entity]
-            matched_logits.append(mask_pred[query])
+            matched_logits.append(mask_preds.logits_of(b, query))
             matched_masks.append(gt.masks[entity])
 
         class_weight = cls_scores.new_tensor(self.class_weight)
@@ -277,13 +266,12 @@ class EntityMask2FormerHead(Mask2FormerHead):
         num_entities = reduce_mean(cls_scores.new_tensor([num_entities])).clamp(min=1)
         # (entities, V, h, w) -> (entities * V, 1, h, w): each view is a mask of its own
         mask_logits = torch.cat(matched_logits).flatten(0, 1)[:, None]
-        masks = torch.cat(matched_masks).flatten(0, 1)[:, None]
         if len(mask_logits) == 0:
             nothing = mask_logits.sum()
             return loss_cls, nothing, nothing
         with torch.no_grad():
             points = self._loss_points(mask_logits)
-            point_targets = point_sample(masks.to(mask_logits.dtype), points).squeeze(1)
+            point_targets = sample_masks(torch.cat(matched_masks).flatten(0, 1), points)
         point_logits = point_sample(mask_logits, points).squeeze(1)
         loss_dice = self.loss_dice(point_logits, point_targets, avg_factor=num_entities)
         loss_mask = self.loss_mask(
@@ -295,23 +283,29 @@ class EntityMask2FormerHead(Mask2FormerHead):
 
     @torch.no_grad()
     def _match(
-        self, cls_score: Tensor, mask_pred: Tensor, gt_instances: InstanceData, img_meta: dict
+        self,
+        cls_score: Tensor,
+        mask_preds: QueryMasks,
+        b: int,
+        gt_instances: InstanceData,
+        img_meta: dict,
     ) -> tuple:
-        """Assign the entities of one picture to queries.
+        """Assign the entities of picture b to queries.
 
         The same random points are looked at on every view.
 
         Returns:
             Query and entity of each pair, int64 ``(min(Q, K),)`` both.
         """
-        points = self._match_points(mask_pred.device)
-        sampled = [
-            point_sample(masks.to(mask_pred.dtype), points.expand(len(masks), -1, -1)).flatten(1)
-            for masks in (mask_pred, gt_instances.masks)
-        ]
+        points = self._match_points(cls_score.device)
+        true_masks = gt_instances.masks
+        sampled = sample_masks(true_masks.flatten(0, 1), points)
         assigned = self.assigner.assign(
-            pred_instances=InstanceData(scores=cls_score, masks=sampled[0]),
-            gt_instances=InstanceData(labels=gt_instances.labels, masks=sampled[1]),
+            pred_instances=InstanceData(scores=cls_score, masks=mask_preds.logits_at(b, points)),
+            gt_instances=InstanceData(
+                labels=gt_instances.labels,
+                masks=sampled.unflatten(0, true_masks.shape[:2]).flatten(1),
+            ),
             img_meta=img_meta,
         ).gt_inds
         query = torch.nonzero(assigned > 0).squeeze(1)
@@ -379,7 +373,7 @@ class CropFormerHead(EntityMask2FormerHead):
         """
         # the per-view masks are not part of the result
         _, output = self._both_passes(x, len(batch_data_samples), range(0), self._last_layer)
-        return output.cls_scores[-1], output.mask_logits[-1]
+        return output.cls_scores[-1], output.masks[-1].logits()
 
     def loss(self, x: tuple, batch_data_samples: SampleList) -> dict:
         """Compute the set losses of both passes.
@@ -434,10 +428,18 @@ class CropFormerHead(EntityMask2FormerHead):
         return views.flatten(2).transpose(1, 2).flatten(0, 1)[None]
 
 
-def _dot_masks(mask_embed: Tensor, mask_features: Tensor) -> Tensor:
-    """Mask logits ``(B, Q, V, h, w)`` of embeddings ``(B, Q, C)`` on ``(B, V, C, h, w)``."""
-    logits = mask_embed[:, None] @ mask_features.flatten(3)
-    return logits.unflatten(-1, mask_features.shape[-2:]).transpose(1, 2)
+@torch.no_grad()
+def _attention_mask(masks: QueryMasks) -> Tensor:
+    """Block what a query's mask leaves out (Mask2Former, section 3.2.1).
+
+    A query whose mask is empty on all views attends everywhere.
+
+    Returns:
+        bool ``(B, Q, V * h_l * w_l)``, True = blocked.
+    """
+    blocked = masks.logits().flatten(2) < 0
+    blocked &= ~blocked.all(dim=-1, keepdim=True)
+    return blocked
 
 
 def _resize_views(features: Tensor, size: tuple) -> Tensor:

@@ -4,6 +4,8 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmentity.models import QueryAssociation
+from mmentity.models.entity_heads import _attention_mask
+from mmentity.models.query_masks import QueryMasks
 from tests.models.parity import build
 
 NANO = '_base_/models/{}_swin-nano.py'
@@ -74,16 +76,15 @@ def test_association_merges_views_into_the_whole_picture():
 
 
 def test_attention_masks_open_where_a_mask_is_empty():
-    head = build(NANO.format('mask2former')).panoptic_head
     features = torch.ones(1, 1, 64, 2, 2)
     features[..., 0, 0] = -1
     embed = torch.stack([torch.ones(64), -torch.ones(64), torch.zeros(64)])[None]
-    blocked = head._attention_mask(embed, features)
+    blocked = _attention_mask(QueryMasks(embed, features))
     assert blocked.shape == (1, 3, 4)
     assert blocked[0].tolist() == [
         [True, False, False, False],
         [False, True, True, True],
         [False] * 4,
     ]
-    nothing = head._attention_mask(embed[:, :1], -features.abs())
+    nothing = _attention_mask(QueryMasks(embed[:, :1], -features.abs()))
     assert not nothing.any()

@@ -135,7 +135,7 @@ def test_outputs_in_training_mode(losses):
         features = model.extract_feat(data['inputs'])
         per_view, cross_view = model.panoptic_head(features, data['data_samples'])
     for output, suffix in ((per_view, '2d'), (cross_view, '3d')):
-        masks = output.mask_logits[-1][..., ::2, ::2].numpy()
+        masks = output.masks[-1].logits()[..., ::2, ::2].numpy()
         masks = masks.squeeze(2) if suffix == '2d' else masks
         logits = output.cls_scores[-1].numpy()
         assert np.abs(logits - arrays[f'pred_logits_{suffix}']).max() < 1e-4

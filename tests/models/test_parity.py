@@ -113,12 +113,12 @@ def test_tiny_both_passes(tiny):
     assert largest(queries.transpose(0, 1), arrays['query_3d_in']) < 1e-4
     for output, suffix in ((per_view, '2d'), (cross_view, '3d')):
         for layer in range(3):
-            aux_masks = output.mask_logits[layer][..., ::4, ::4]
+            aux_masks = output.masks[layer].logits()[..., ::4, ::4]
             aux_masks = aux_masks.squeeze(2) if suffix == '2d' else aux_masks
             assert largest(output.cls_scores[layer], arrays[f'aux_logits_{suffix}'][layer]) < 1e-4
             assert largest(aux_masks, arrays[f'aux_masks_{suffix}_s4'][layer]) < 1e-3
     assert largest(per_view.cls_scores[-1], arrays['pred_logits_2d']) < 1e-4
-    assert largest(per_view.mask_logits[-1].squeeze(2), arrays['pred_masks_2d']) < 1e-3
+    assert largest(per_view.masks[-1].logits().squeeze(2), arrays['pred_masks_2d']) < 1e-3
     assert largest(cls_logits, arrays['pred_logits_3d']) < 1e-4
     assert largest(mask_logits, arrays['pred_masks_3d']) < 1e-3
 
@@ -300,7 +300,7 @@ def test_mask2former_swin_t(swin_t):
         assert largest(feature[:, ::4, ::step, ::step], arrays[name]) < 1e-4
     assert largest(output.cls_scores[-1][0], arrays['pred_logits']) < 1e-4
     assert largest(torch.cat(output.cls_scores[:-1]), arrays['aux_logits']) < 1e-4
-    median, high = quantiles(output.mask_logits[-1][0, :, 0, ::4, ::4], arrays['pred_masks'])
+    median, high = quantiles(output.masks[-1].logits()[0, :, 0, ::4, ::4], arrays['pred_masks'])
     assert median < 1e-4
     assert high < 0.05
     assert_same_result(sample, arrays, map_share=0.999, score_tolerance=1e-3)
@@ -322,7 +322,7 @@ def test_mask2former_swin_t_of_ten_classes(reference):
         output = model.panoptic_head(model.extract_feat(data['inputs']), data['data_samples'])
     assert largest(output.cls_scores[-1][0], arrays['ten/pred_logits']) < 1e-4
     assert largest(torch.cat(output.cls_scores[:-1]), arrays['ten/aux_logits']) < 1e-4
-    median, high = quantiles(output.mask_logits[-1][0, :, 0, ::4, ::4], arrays['ten/pred_masks'])
+    median, high = quantiles(output.masks[-1].logits()[0, :, 0, ::4, ::4], arrays['ten/pred_masks'])
     assert median < 1e-4
     assert high < 0.05
 
@@ -357,7 +357,7 @@ def test_cropformer_hornet_l(reference):
         assert median < 1e-4
         assert high < 0.05
     for output, suffix in ((per_view, '2d'), (cross_view, '3d')):
-        masks = output.mask_logits[-1][..., ::8, ::8]
+        masks = output.masks[-1].logits()[..., ::8, ::8]
         masks = masks.squeeze(2) if suffix == '2d' else masks
         for ours, name in (
             (output.cls_scores[-1], f'pred_logits_{suffix}'),

@@ -1,0 +1,41 @@
+"""Masks that are made where somebody looks, against masks made whole."""
+
+import pytest
+import torch
+from mmcv.ops import point_sample
+
+from mmentity.models.bilinear import sample_masks
+from mmentity.models.query_masks import QueryMasks
+
+
+@pytest.fixture
+def masks():
+    torch.manual_seed(0)
+    return QueryMasks(torch.randn(2, 7, 16), torch.randn(2, 3, 16, 9, 13))
+
+
+def test_some_queries_equal_those_of_all(masks):
+    queries = torch.tensor([5, 0, 5])
+    whole = masks.logits()
+    assert whole.shape == (2, 7, 3, 9, 13)
+    assert torch.allclose(masks.logits_of(1, queries), whole[1, queries], atol=1e-5)
+    assert masks.logits_of(0, queries[:0]).shape == (0, 3, 9, 13)
+
+
+def test_points_of_features_equal_points_of_masks(masks):
+    points = 1.2 * torch.rand(1, 50, 2) - 0.1  # some lie outside
+    expected = point_sample(masks.logits()[1], points.expand(7, -1, -1)).flatten(1)
+    assert torch.allclose(masks.logits_at(1, points), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('shared', [True, False])
+@pytest.mark.parametrize('size', [(9, 13), (1, 1), (40, 3)])
+def test_boolean_masks_equal_floats(size, shared):
+    torch.manual_seed(0)
+    booleans = torch.rand(6, *size) > 0.5
+    points = 1.4 * torch.rand(1 if shared else 6, 500, 2) - 0.2
+    expected = point_sample(booleans.float()[:, None], points.expand(6, -1, -1)).squeeze(1)
+    sampled = sample_masks(booleans, points)
+    assert torch.allclose(sampled, expected, atol=1e-4)
+    assert sampled.max() <= 1 + 1e-6
+    assert sample_masks(booleans[:0], points[:1]).shape == (0, 500)
