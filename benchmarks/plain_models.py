@@ -10,12 +10,21 @@ from typing import Optional
 import torch
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models.layers.transformer.deformable_detr_layers import (
+    DeformableDetrTransformerEncoderLayer,
+)
+from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransformerEncoder
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmentity.models.attention import BagDeformableAttention, FusedAttention
+from mmentity.models.attention import FusedAttention
+from mmentity.models.deformable import (
+    BagDeformableAttention,
+    ChannelsFirstEncoder,
+    ChunkedEncoderLayer,
+)
 
 CONFIG = 'configs/_base_/models/cropformer_swin-t.py'
 
@@ -36,6 +45,8 @@ def unshare_kernels(model: nn.Module) -> nn.Module:
     plain = {
         FusedAttention: MultiheadAttention,
         BagDeformableAttention: MultiScaleDeformableAttention,
+        ChunkedEncoderLayer: DeformableDetrTransformerEncoderLayer,
+        ChannelsFirstEncoder: Mask2FormerTransformerEncoder,
     }
     for module in model.modules():
         module.__class__ = plain.get(type(module), module.__class__)

@@ -27,14 +27,15 @@ class DecoderInput(NamedTuple):
     Attributes:
         tokens: Features of each level, coarsest first, ``(B, V * h_l * w_l, C)``.
         positions: Their positional encodings, ``(1, V * h_l * w_l, C)``.
-        sizes: ``(h_l, w_l)`` of each level.
         mask_features: ``(B, V, C, h, w)`` at stride 4.
+        small_features: The same resized to each level, without a gradient, each
+            ``(B, V, C, h_l, w_l)``.
     """
 
     tokens: list
     positions: list
-    sizes: list
     mask_features: Tensor
+    small_features: list
 
 
 class DecoderOutput(NamedTuple):
@@ -144,20 +145,23 @@ class EntityMask2FormerHead(Mask2FormerHead):
             return len(finest)
         return views_at_a_time(finest, finest.shape[1], self.test_cfg)
 
-    def _decoder_input(
-        self, mask_features: Tensor, multi_scale: list, num_views: int = 1
-    ) -> DecoderInput:
-        """Arrange features of ``B * V`` views for a pass over groups of V views."""
-        tokens, positions, sizes = [], [], []
+    def _decoder_input(self, mask_features: Tensor, multi_scale: list) -> DecoderInput:
+        """Arrange features of ``B * V`` views for a pass over every view by itself."""
+        tokens, sizes = [], []
         levels = list(zip(multi_scale, self.decoder_input_projs, self.level_embed.weight))
         for feature, project, level_embed in levels[: self.num_transformer_feat_level]:
             feature = project(feature)
-            height, width = feature.shape[-2:]
-            token = feature.flatten(2).transpose(1, 2) + level_embed
-            tokens.append(token.unflatten(0, (-1, num_views)).flatten(1, 2))
-            positions.append(self._positions(num_views, height, width, feature.device))
-            sizes.append((height, width))
-        return DecoderInput(tokens, positions, sizes, mask_features.unflatten(0, (-1, num_views)))
+            tokens.append(feature.flatten(2).transpose(1, 2).contiguous() + level_embed)
+            sizes.append(feature.shape[-2:])
+        positions = [self._positions(1, *size, mask_features.device) for size in sizes]
+        # resizing is linear, so attention masks come from features that are resized once
+        small_features = [
+            F.interpolate(mask_features.detach(), size, mode='bilinear', align_corners=False)
+            for size in sizes
+        ]
+        return DecoderInput(
+            tokens, positions, mask_features[:, None], [f[:, None] for f in small_features]
+        )
 
     def _positions(self, num_views: int, height: int, width: int, device: torch.device) -> Tensor:
         mask = torch.zeros((1, height, width), dtype=torch.bool, device=device)
@@ -181,9 +185,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
     ) -> DecoderOutput:
         """Run all decoder layers.
 
-        Resizing is linear, so the attention masks come from mask features that
-        are resized once to each level, and a mask at stride 4 is made only where
-        a prediction is wanted.
+        A mask at stride 4 is made only where a prediction is wanted.
 
         Args:
             queries: ``(B, Q, C)``.
@@ -191,10 +193,6 @@ class EntityMask2FormerHead(Mask2FormerHead):
             predict_at: After how many layers to predict, 0 to all of them.
         """
         query_pos = self.query_embed.weight.expand(len(queries), -1, -1)
-        small_features = [
-            _resize_views(decoder_input.mask_features.detach(), size)
-            for size in decoder_input.sizes
-        ]
         cls_scores, masks = [], []
         for index in self._every_layer:
             mask_embed, cls_score = self._embed(queries)
@@ -210,7 +208,9 @@ class EntityMask2FormerHead(Mask2FormerHead):
                 value=decoder_input.tokens[level],
                 query_pos=query_pos,
                 key_pos=decoder_input.positions[level],
-                cross_attn_mask=_attention_mask(QueryMasks(mask_embed, small_features[level])),
+                cross_attn_mask=_attention_mask(
+                    QueryMasks(mask_embed, decoder_input.small_features[level])
+                ),
             )
 
     def _embed(self, queries: Tensor) -> tuple:
@@ -408,18 +408,31 @@ class CropFormerHead(EntityMask2FormerHead):
                 'put CropViews into the pipeline, or use EntityMask2Former'
             )
         mask_features, multi_scale = self._decode_pixels(x)
-        per_view = self._run_decoder(
-            self._first_queries(len(x[0])),
-            self._decoder_input(mask_features, multi_scale),
-            per_view_at,
-        )
+        decoder_input = self._decoder_input(mask_features, multi_scale)
+        per_view = self._run_decoder(self._first_queries(len(x[0])), decoder_input, per_view_at)
         queries = self.association(
             per_view.queries.unflatten(0, (num_images, num_views)), self.query_embed.weight
         )
         cross_view = self._run_decoder(
-            queries, self._decoder_input(mask_features, multi_scale, num_views), cross_view_at
+            queries, self._join_views(decoder_input, num_views), cross_view_at
         )
         return per_view, cross_view
+
+    def _join_views(self, decoder_input: DecoderInput, num_views: int) -> DecoderInput:
+        """Arrange the input of the first pass for one over the V views of a picture together."""
+        tokens, small_features, (mask_features,) = (
+            [tensor.unflatten(0, (-1, num_views)).flatten(1, 2) for tensor in tensors]
+            for tensors in (
+                decoder_input.tokens,
+                decoder_input.small_features,
+                [decoder_input.mask_features],
+            )
+        )
+        positions = [
+            self._positions(num_views, *features.shape[-2:], features.device)
+            for features in small_features
+        ]
+        return DecoderInput(tokens, positions, mask_features, small_features)
 
     def _positions(self, num_views: int, height: int, width: int, device: torch.device) -> Tensor:
         if num_views == 1:
@@ -440,12 +453,6 @@ def _attention_mask(masks: QueryMasks) -> Tensor:
     blocked = masks.logits().flatten(2) < 0
     blocked &= ~blocked.all(dim=-1, keepdim=True)
     return blocked
-
-
-def _resize_views(features: Tensor, size: tuple) -> Tensor:
-    """Resize ``(B, V, C, h, w)`` bilinearly to ``(B, V, C, *size)``."""
-    resized = F.interpolate(features.flatten(0, 1), size, mode='bilinear', align_corners=False)
-    return resized.unflatten(0, features.shape[:2])
 
 
 def _targets_in_view(gt_instances: InstanceData, view: int) -> InstanceData:

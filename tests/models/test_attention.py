@@ -8,8 +8,9 @@ from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmcv.ops import MultiScaleDeformableAttention
 from torch import nn
 
-from mmentity.models import attention
-from mmentity.models.attention import BagDeformableAttention, FusedAttention, share_kernels
+from mmentity.models import deformable
+from mmentity.models.attention import FusedAttention, share_kernels
+from mmentity.models.deformable import BagDeformableAttention
 
 
 def both(module):
@@ -25,7 +26,7 @@ def both(module):
 
 @pytest.mark.parametrize('spread', [1, 30])
 def test_bags_equal_bilinear_sampling(spread, monkeypatch):
-    monkeypatch.setattr(attention, 'QUERY_CHUNK', 13)
+    monkeypatch.setattr(deformable, 'QUERY_CHUNK', 13)
     module = MultiScaleDeformableAttention(32, 4, num_levels=2, num_points=3, batch_first=True)
     plain, bags = both(module)
     assert type(bags) is BagDeformableAttention
@@ -38,11 +39,23 @@ def test_bags_equal_bilinear_sampling(spread, monkeypatch):
         'level_start_index': torch.tensor([0, 35]),
         'key_padding_mask': torch.rand(2, 41) < 0.2,
     }
+    leaves = {name: inputs[name].requires_grad_() for name in ('query_pos', 'reference_points')}
+    weight = torch.randn(2, 41, 32)
+    gradients = []
+    for attention in (plain, bags):
+        result = attention(query, **inputs)
+        (result * weight).sum().backward()
+        gradients.append({name: leaf.grad for name, leaf in leaves.items()})
+        gradients[-1].update({name: p.grad for name, p in attention.named_parameters()})
+        for leaf in leaves.values():
+            leaf.grad = None
     expected = plain(query, **inputs)
-    with torch.no_grad():
-        result = bags(query, **inputs)
     assert torch.allclose(result, expected, rtol=1e-4, atol=1e-4 * spread)
-    assert torch.equal(bags(query, **inputs), expected), 'training samples as mmcv does'
+    with torch.no_grad():
+        assert torch.allclose(bags(query, **inputs), expected, rtol=1e-4, atol=1e-4 * spread)
+    for name, gradient in gradients[0].items():
+        scale = gradient.abs().max()
+        assert torch.allclose(gradients[1][name], gradient, rtol=1e-3, atol=1e-5 * scale), name
 
 
 def test_fused_attention_equals_the_plain_one():
