@@ -1,7 +1,8 @@
 """CropFormer as a plain composition of other packages' modules, with the same weights.
 
 mmpretrain's Swin, mmdet's pixel decoder, and mmdet's Mask2Former decoder run twice; masks
-are made at full size after every layer, and attention masks for every head, as
+are made at full size after every layer, attention masks for every head, and the loss
+samples points of these masks and of float copies of the true ones, as
 :class:`mmdet.models.Mask2FormerHead` does.
 """
 
@@ -9,7 +10,7 @@ from typing import Optional
 
 import torch
 from mmcv.cnn.bricks.transformer import MultiheadAttention
-from mmcv.ops import MultiScaleDeformableAttention
+from mmcv.ops import MultiScaleDeformableAttention, point_sample
 from mmdet.models.layers.transformer.deformable_detr_layers import (
     DeformableDetrTransformerEncoderLayer,
 )
@@ -17,6 +18,7 @@ from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransf
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmentity.models.attention import FusedAttention
@@ -90,6 +92,67 @@ class PlainCropFormer:
         """Class and mask logits of the last layer."""
         classes, masks = self.decode(*self.pixels(self.backbone(inputs)), len(inputs))[1]
         return classes[-1], masks[-1]
+
+    def loss(self, inputs: Tensor, samples: list) -> dict:
+        """Losses of both passes by name, as :meth:`mmentity.models.CropFormerHead.loss`."""
+        outputs = self.decode(*self.pixels(self.backbone(inputs)), len(inputs))
+        entities = [sample.gt_instances for sample in samples]
+        in_views = [
+            {'labels': gt.labels[seen], 'masks': gt.masks[seen][:, v : v + 1]}
+            for gt in entities
+            for v, seen in enumerate(gt.in_view.T)
+        ]
+        weight = self.model.panoptic_head.per_view_loss_weight
+        passes = (('per_view', in_views, weight), ('cross_view', entities, 1.0))
+        losses = {}
+        for (name, targets, weight), (classes, masks) in zip(passes, outputs):
+            last = len(classes) - 1
+            for layer in range(len(classes)):
+                prefix = f'{name}.' if layer == last else f'{name}.d{layer}.'
+                values = self._loss_of_layer(classes[layer], masks[layer], targets)
+                for kind, value in zip(('loss_cls', 'loss_mask', 'loss_dice'), values):
+                    losses[prefix + kind] = value * weight
+        return losses
+
+    def _loss_of_layer(self, classes: Tensor, masks: Tensor, targets: list) -> tuple:
+        head = self.model.panoptic_head
+        labels = torch.full(classes.shape[:2], head.num_classes)
+        matched, true = [], []
+        for b, gt in enumerate(targets):
+            query, entity = self._match(classes[b], masks[b], gt)
+            labels[b, query] = gt['labels'][entity]
+            matched.append(masks[b][query])
+            true.append(gt['masks'][entity])
+        class_weight = classes.new_tensor(head.class_weight)
+        loss_cls = head.loss_cls(
+            classes.flatten(0, 1), labels.flatten(), avg_factor=class_weight[labels].sum()
+        )
+        count = max(1, sum(len(gt['labels']) for gt in targets))
+        matched, true = (torch.cat(m).flatten(0, 1)[:, None] for m in (matched, true))
+        with torch.no_grad():
+            points = head._loss_points(matched)
+            true = point_sample(true.float(), points).squeeze(1)
+        predicted = point_sample(matched, points).squeeze(1)
+        loss_mask = head.loss_mask(
+            predicted.flatten(), true.flatten(), avg_factor=count * points.shape[1]
+        )
+        return loss_cls, loss_mask, head.loss_dice(predicted, true, avg_factor=count)
+
+    @torch.no_grad()
+    def _match(self, classes: Tensor, masks: Tensor, gt: dict) -> tuple:
+        head = self.model.panoptic_head
+        points = head._match_points(masks.device)
+        predicted, true = (
+            point_sample(m.float(), points.expand(len(m), -1, -1)).flatten(1)
+            for m in (masks, gt['masks'])
+        )
+        assigned = head.assigner.assign(
+            pred_instances=InstanceData(scores=classes, masks=predicted),
+            gt_instances=InstanceData(labels=gt['labels'], masks=true),
+            img_meta={},
+        ).gt_inds
+        query = torch.nonzero(assigned > 0).squeeze(1)
+        return query, assigned[query] - 1
 
     def _pass(
         self, queries: Tensor, mask_features: Tensor, multi_scale: list, num_views: int

@@ -14,11 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.models.attention import share_kernels
-from mmentity.models.bilinear import sample_masks
 from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.models.positional_encoding import ViewSinePositionalEncoding
-from mmentity.models.query_masks import QueryMasks
+from mmentity.models.query_masks import QueryMasks, sample_masks
 from mmentity.registry import MODELS
+
+# masks whose points are drawn at a time: three times as many are drawn as are kept
+MASK_CHUNK = 16
 
 
 class DecoderInput(NamedTuple):
@@ -50,6 +52,18 @@ class DecoderOutput(NamedTuple):
     cls_scores: list
     masks: list
     queries: Tensor
+
+
+class MatchingPoints(NamedTuple):
+    """What the matching of one picture looks at, the same in every layer of a pass.
+
+    Attributes:
+        features: Features at P random points of every view, ``(C, V * P)``.
+        masks: True masks at these points, 0..1, ``(K, V * P)``.
+    """
+
+    features: Tensor
+    masks: Tensor
 
 
 @MODELS.register_module()
@@ -126,7 +140,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
         """
         output = self(x, batch_data_samples)
         targets = [_targets_in_view(sample.gt_instances, 0) for sample in batch_data_samples]
-        return self._loss_of(output, targets)
+        return self.loss_by_feat(output, targets)
 
     def _decode_pixels(self, x: tuple) -> tuple:
         """Run the pixel decoder, in float32 as its sampling positions need."""
@@ -217,31 +231,40 @@ class EntityMask2FormerHead(Mask2FormerHead):
         queries = self.transformer_decoder.post_norm(queries)
         return self.mask_embed(queries), self.cls_embed(queries)
 
-    def _loss_of(self, output: DecoderOutput, targets: list) -> dict:
-        """Compute matches and losses in float32, under mixed precision too."""
+    def loss_by_feat(self, output: DecoderOutput, targets: list) -> dict:
+        """Compute matches and losses of every layer in float32, under mixed precision too.
+
+        Args:
+            output: One prediction for each layer.
+            targets: For each picture ``labels`` ``(K,)`` and ``masks`` ``(K, V, H, W)``.
+
+        Returns:
+            Losses by name, those of earlier layers with the prefix ``d{i}.``.
+        """
+        losses, last = {}, len(output.cls_scores) - 1
         with torch.autocast(output.queries.device.type, enabled=False):
-            return self.loss_by_feat(
-                [scores.float() for scores in output.cls_scores],
-                [masks.float() for masks in output.masks],
-                targets,
-                [{}] * len(targets),
-            )
+            # the gradient of one picture shall not be a tensor of all
+            features = [feature.float() for feature in output.masks[0].features.unbind()]
+            points = [self._look_at_points(*pair) for pair in zip(features, targets)]
+            for layer, (cls_scores, masks) in enumerate(zip(output.cls_scores, output.masks)):
+                values = self._loss_by_feat_single(
+                    cls_scores.float(), QueryMasks(masks.embeds.float(), features), targets, points
+                )
+                prefix = '' if layer == last else f'd{layer}.'
+                for name, value in zip(('loss_cls', 'loss_mask', 'loss_dice'), values):
+                    losses[prefix + name] = value
+        return losses
 
     def _loss_by_feat_single(
-        self,
-        cls_scores: Tensor,
-        mask_preds: QueryMasks,
-        batch_gt_instances: list,
-        batch_img_metas: list,
+        self, cls_scores: Tensor, masks: QueryMasks, targets: list, points: list
     ) -> tuple:
         """Compute the losses of one layer.
 
         Args:
             cls_scores: ``(B, Q, classes + 1)``.
-            mask_preds: Masks of B pictures.
-            batch_gt_instances: For each picture ``labels`` ``(K,)`` and
-                ``masks`` ``(K, V, H, W)``.
-            batch_img_metas: Passed on to the assigner.
+            masks: Masks of B pictures.
+            targets: As for :meth:`loss_by_feat`.
+            points: :class:`MatchingPoints` of B pictures.
 
         Returns:
             Classification, mask and dice loss. The mask losses sum over entity
@@ -249,11 +272,10 @@ class EntityMask2FormerHead(Mask2FormerHead):
         """
         labels = cls_scores.new_full(cls_scores.shape[:2], self.num_classes, dtype=torch.long)
         matched_logits, matched_masks = [], []
-        pictures = zip(cls_scores, batch_gt_instances, batch_img_metas)
-        for b, (cls_score, gt, meta) in enumerate(pictures):
-            query, entity = self._match(cls_score, mask_preds, b, gt, meta)
+        for b, gt in enumerate(targets):
+            query, entity = self._match(cls_scores[b], masks.embeds[b], gt.labels, points[b])
             labels[b, query] = gt.labels[entity]
-            matched_logits.append(mask_preds.logits_of(b, query))
+            matched_logits.append(masks.logits_of(b, query))
             matched_masks.append(gt.masks[entity])
 
         class_weight = cls_scores.new_tensor(self.class_weight)
@@ -262,16 +284,16 @@ class EntityMask2FormerHead(Mask2FormerHead):
             labels.flatten(),
             avg_factor=class_weight[labels].sum(),
         )
-        num_entities = sum(len(gt.labels) for gt in batch_gt_instances)
+        num_entities = sum(len(gt.labels) for gt in targets)
         num_entities = reduce_mean(cls_scores.new_tensor([num_entities])).clamp(min=1)
         # (entities, V, h, w) -> (entities * V, 1, h, w): each view is a mask of its own
         mask_logits = torch.cat(matched_logits).flatten(0, 1)[:, None]
         if len(mask_logits) == 0:
             nothing = mask_logits.sum()
             return loss_cls, nothing, nothing
-        with torch.no_grad():
-            points = self._loss_points(mask_logits)
-            point_targets = sample_masks(torch.cat(matched_masks).flatten(0, 1), points)
+        points, point_targets = self._point_targets(
+            mask_logits, torch.cat(matched_masks).flatten(0, 1)
+        )
         point_logits = point_sample(mask_logits, points).squeeze(1)
         loss_dice = self.loss_dice(point_logits, point_targets, avg_factor=num_entities)
         loss_mask = self.loss_mask(
@@ -282,34 +304,55 @@ class EntityMask2FormerHead(Mask2FormerHead):
         return loss_cls, loss_mask, loss_dice
 
     @torch.no_grad()
-    def _match(
-        self,
-        cls_score: Tensor,
-        mask_preds: QueryMasks,
-        b: int,
-        gt_instances: InstanceData,
-        img_meta: dict,
-    ) -> tuple:
-        """Assign the entities of picture b to queries.
+    def _look_at_points(self, features: Tensor, gt_instances: InstanceData) -> MatchingPoints:
+        """Draw the points that the matching of one picture looks at.
 
-        The same random points are looked at on every view.
+        The same are looked at on every view and in every layer, so features and
+        true masks are sampled once.
+
+        Args:
+            features: ``(V, C, h, w)``.
+            gt_instances: With ``masks`` bool ``(K, V, H, W)``.
+        """
+        points = self._match_points(features.device)
+        sampled = point_sample(features, points.expand(len(features), -1, -1))
+        masks = gt_instances.masks
+        true = sample_masks(masks.flatten(0, 1), points).unflatten(0, masks.shape[:2])
+        return MatchingPoints(sampled.transpose(0, 1).flatten(1), true.flatten(1))
+
+    @torch.no_grad()
+    def _match(
+        self, cls_score: Tensor, mask_embed: Tensor, gt_labels: Tensor, points: MatchingPoints
+    ) -> tuple:
+        """Assign the entities of a picture to queries.
 
         Returns:
             Query and entity of each pair, int64 ``(min(Q, K),)`` both.
         """
-        points = self._match_points(cls_score.device)
-        true_masks = gt_instances.masks
-        sampled = sample_masks(true_masks.flatten(0, 1), points)
         assigned = self.assigner.assign(
-            pred_instances=InstanceData(scores=cls_score, masks=mask_preds.logits_at(b, points)),
-            gt_instances=InstanceData(
-                labels=gt_instances.labels,
-                masks=sampled.unflatten(0, true_masks.shape[:2]).flatten(1),
-            ),
-            img_meta=img_meta,
+            pred_instances=InstanceData(scores=cls_score, masks=mask_embed @ points.features),
+            gt_instances=InstanceData(labels=gt_labels, masks=points.masks),
+            img_meta={},
         ).gt_inds
         query = torch.nonzero(assigned > 0).squeeze(1)
         return query, assigned[query] - 1
+
+    @torch.no_grad()
+    def _point_targets(self, mask_logits: Tensor, masks: Tensor) -> tuple:
+        """Draw the points of the mask losses, and sample the true masks there.
+
+        Args:
+            mask_logits: ``(N, 1, h, w)``.
+            masks: bool ``(N, H, W)``.
+
+        Returns:
+            Points ``(N, P, 2)`` as (x, y) in 0..1, and true masks ``(N, P)``.
+        """
+        points, targets = [], []
+        for logits, true in zip(mask_logits.split(MASK_CHUNK), masks.split(MASK_CHUNK)):
+            points.append(self._loss_points(logits))
+            targets.append(sample_masks(true, points[-1]))
+        return torch.cat(points), torch.cat(targets)
 
     def _match_points(self, device: torch.device) -> Tensor:
         """Draw the points of the matching cost, ``(1, P, 2)`` as (x, y) in 0..1."""
@@ -391,9 +434,9 @@ class CropFormerHead(EntityMask2FormerHead):
         ]
         losses = {
             f'per_view.{name}': value * self.per_view_loss_weight
-            for name, value in self._loss_of(per_view, view_targets).items()
+            for name, value in self.loss_by_feat(per_view, view_targets).items()
         }
-        for name, value in self._loss_of(cross_view, entities).items():
+        for name, value in self.loss_by_feat(cross_view, entities).items():
             losses[f'cross_view.{name}'] = value
         return losses
 

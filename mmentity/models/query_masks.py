@@ -1,32 +1,28 @@
 """Masks of queries, made only where somebody looks."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Union
 
-from mmcv.ops import point_sample
+import torch
 from torch import Tensor
 
 
 class QueryMasks(NamedTuple):
     """Masks as the products of an embedding for each query and a feature for each place.
 
-    Both the product and bilinear sampling are linear, so logits at a few points
-    come from features at these points, and masks at stride 4 are made of the
-    queries that need them only.
+    So masks at stride 4 are made of the queries that need them only, and places
+    that are sampled between cells are features too, as sampling is linear.
 
     Attributes:
         embeds: ``(B, Q, C)``.
-        features: ``(B, V, C, h, w)``, at stride 4 of the padded input or smaller.
+        features: ``(B, V, C, h, w)``, or one ``(V, C, h, w)`` for each picture.
     """
 
     embeds: Tensor
-    features: Tensor
-
-    def float(self) -> 'QueryMasks':
-        """Give the same in float32."""
-        return QueryMasks(self.embeds.float(), self.features.float())
+    features: Union[Tensor, Sequence[Tensor]]
 
     def logits(self) -> Tensor:
-        """Make the masks of all queries, ``(B, Q, V, h, w)``."""
+        """Make the masks of all queries, ``(B, Q, V, h, w)``; features in one tensor."""
         logits = self.embeds[:, None] @ self.features.flatten(3)
         return logits.unflatten(-1, self.features.shape[-2:]).transpose(1, 2)
 
@@ -40,19 +36,31 @@ class QueryMasks(NamedTuple):
         Returns:
             ``(N, V, h, w)``.
         """
-        logits = self.embeds[b, queries] @ self.features[b].flatten(2)
-        return logits.unflatten(-1, self.features.shape[-2:]).transpose(0, 1)
-
-    def logits_at(self, b: int, points: Tensor) -> Tensor:
-        """Sample the masks of all queries of one picture at the same points of every view.
-
-        Args:
-            b: Number of the picture.
-            points: ``(1, P, 2)`` as (x, y) in 0..1.
-
-        Returns:
-            ``(Q, V * P)``.
-        """
         features = self.features[b]
-        sampled = point_sample(features, points.expand(len(features), -1, -1))
-        return (self.embeds[b] @ sampled).transpose(0, 1).flatten(1)
+        logits = self.embeds[b, queries] @ features.flatten(2)
+        return logits.unflatten(-1, features.shape[-2:]).transpose(0, 1)
+
+
+def sample_masks(masks: Tensor, points: Tensor) -> Tensor:
+    """Sample boolean masks as :func:`mmcv.ops.point_sample` does floats.
+
+    Args:
+        masks: bool ``(N, H, W)``.
+        points: ``(N, P, 2)``, or ``(1, P, 2)`` for all masks, as (x, y) in 0..1.
+
+    Returns:
+        float32 ``(N, P)``, 0..1; never a float for each pixel.
+    """
+    count, height, width = masks.shape
+    bordered = masks.new_zeros((count, height + 2, width + 2))
+    bordered[:, 1:-1, 1:-1] = masks
+    places = points * points.new_tensor([width, height]) + 0.5
+    low = places.floor()
+    right, below = (places - low).unbind(-1)
+    x, y = low.long().unbind(-1)
+    index = (y * (width + 2) + x).expand(count, -1)
+    top_left, top_right, low_left, low_right = (
+        bordered.flatten(1).gather(1, index + step).float() for step in (0, 1, width + 2, width + 3)
+    )
+    top = torch.lerp(top_left, top_right, right)
+    return top.lerp_(torch.lerp(low_left, low_right, right), below)
