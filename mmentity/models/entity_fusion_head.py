@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mmentity.models.memory import within_budget
 from mmentity.models.task_fusion import (
-    STRIP_VALUES,
+    BLOCK_VALUES,
     fuse_instances,
     fuse_panoptic,
     fuse_semantic,
@@ -90,10 +90,10 @@ class EntityFusionHead(BasePanopticFusionHead):
         self.mask_thr = test_cfg.get('mask_thr', 0.5)
         self.max_per_image = test_cfg.get('max_per_image')
         self.tasks = _tasks_of(test_cfg)
-        # a tile holds about eight values of 4 bytes for each pixel, a strip of all queries
+        # a tile holds about eight values of 4 bytes for each pixel, a block of all queries
         # the sum of the views and what is made of it
         self._tile_pixels = within_budget(STRIP_PIXELS, 32, test_cfg)
-        self._strip_values = within_budget(STRIP_VALUES, 8, test_cfg)
+        self._block_values = within_budget(BLOCK_VALUES, 8, test_cfg)
 
     def loss(self, **kwargs) -> dict:
         """Return no loss: nothing here is learnt."""
@@ -191,7 +191,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         return {'pred_overlap_instances' if 'entity' in self.tasks else 'pred_instances': instances}
 
     def _semantic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
-        classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry, self._strip_values)
+        classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry, self._block_values)
         return {'pred_sem_seg': PixelData(data=classes[None])}
 
     def _panoptic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
@@ -204,7 +204,7 @@ class EntityFusionHead(BasePanopticFusionHead):
             geometry,
             self.num_things_classes,
             self.test_cfg.get('iou_thr', 0.8),
-            self._strip_values,
+            self._block_values,
         )
         values, things = [self.num_classes], 0
         for label in fused.labels:

@@ -1,24 +1,34 @@
 """From masks of queries to semantic, panoptic and instance results.
 
 The rules are those of Mask2Former (Cheng et al., CVPR 2022, section 3 and its
-released code). A picture is worked through in strips of rows, so that memory
-grows with neither queries x pixels nor classes x pixels of the full size.
+released code). A picture is cut into blocks, and the low-resolution logits bound
+the probability of every mask in every block. That settles most blocks without a
+look at their pixels; the others are computed for those queries and classes that can
+make a difference there. So memory grows with neither queries x pixels nor
+classes x pixels of the full size.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
 from mmentity.models.view_fusion import Extents, look_up
-from mmentity.models.view_geometry import ViewGeometry
+from mmentity.models.view_geometry import Blocks, ViewGeometry
 from mmentity.structures.rle import encode_patches
 
 # pixels that the mask of one query is made of at a time
 STRIP_PIXELS = 1 << 22
-# values that a strip of all queries and classes holds at a time
-STRIP_VALUES = 1 << 24
+# values that a block of all queries and classes holds at most
+BLOCK_VALUES = 1 << 24
+# longest side of a block, px
+BLOCK_SIDE = 64
+# what rounding can do to a probability, and to a score that is a sum over queries
+ROUNDING, ROUNDING_OF_SUMS = 1e-5, 1e-4
+# what queries that are left out of a block may do to a score: less than rounding does
+NEGLIGIBLE = 1e-7
 
 
 class PanopticSegments(NamedTuple):
@@ -49,40 +59,38 @@ class InstanceMasks(NamedTuple):
     boxes_xyxy_px: Tensor
 
 
-def semantic_strips(
+def semantic_scores(
     class_probs: Tensor,
     mask_logits: Tensor,
     geometry: ViewGeometry,
-    strip_values: Optional[int] = None,
-) -> Iterator[tuple]:
-    """Score every class at every pixel, strip by strip.
+    box: Sequence[int],
+    queries: Optional[Tensor] = None,
+) -> Tensor:
+    """Score classes at every pixel of a box.
 
     The score of a class is the sum over the queries of class probability times
     mask probability.
 
     Args:
-        class_probs: ``(Q, classes)``.
-        mask_logits: ``(Q, V, h, w)``.
+        class_probs: Of the queries that are looked at, ``(N, classes)``.
+        mask_logits: float32 ``(Q, V, h, w)``.
         geometry: Where the views lie in the picture.
-        strip_values: Most values that are held at a time. Defaults to
-            ``STRIP_VALUES``.
+        box: xyxy px.
+        queries: Numbers of the queries that are looked at, int64 ``(N,)``; by
+            default all.
 
-    Yields:
-        First and past-the-last row, and scores ``(classes, rows, W0)``.
+    Returns:
+        float32 ``(classes, rows, columns)``.
     """
-    mask_logits = mask_logits.float()
-    weights = class_probs.float().T
-    strip_values = strip_values or STRIP_VALUES
-    for top, bottom in geometry.strips(strip_values // sum(class_probs.shape)):
-        probs = geometry.probs(mask_logits, (0, top, geometry.width, bottom))
-        yield top, bottom, (weights @ probs.flatten(1)).unflatten(1, probs.shape[1:])
+    probs = geometry.probs(mask_logits, box, queries)
+    return (class_probs.T @ probs.flatten(1)).unflatten(1, probs.shape[1:])
 
 
 def fuse_semantic(
     class_probs: Tensor,
     mask_logits: Tensor,
     geometry: ViewGeometry,
-    strip_values: Optional[int] = None,
+    block_values: Optional[int] = None,
 ) -> Tensor:
     """Give every pixel the class of the highest score.
 
@@ -90,17 +98,56 @@ def fuse_semantic(
         class_probs: ``(Q, classes)``.
         mask_logits: ``(Q, V, h, w)``.
         geometry: Where the views lie in the picture.
-        strip_values: As in :func:`semantic_strips`.
+        block_values: Most values of a block. Defaults to ``BLOCK_VALUES``.
 
     Returns:
         Classes int32 ``(H0, W0)``.
     """
-    shape = (geometry.height, geometry.width)
-    classes = torch.zeros(shape, dtype=torch.int32, device=mask_logits.device)
-    strips = semantic_strips(class_probs, mask_logits, geometry, strip_values)
-    for top, bottom, scores in strips:
-        classes[top:bottom] = scores.argmax(dim=0)
+    mask_logits, class_probs = mask_logits.float(), class_probs.float()
+    blocks = geometry.blocks(mask_logits, _side(sum(class_probs.shape), block_values))
+    best, candidates = _candidate_classes(class_probs, blocks)
+    classes = blocks.spread(best)
+    middle = (blocks.lower + blocks.upper) / 2
+    half_width = (blocks.upper - blocks.lower) / 2
+    for block, box in blocks.boxes(candidates.sum(dim=0) > 1):
+        possible = torch.nonzero(candidates[(slice(None), *block)]).flatten()
+        weights = class_probs[:, possible]
+        sway = (weights.amax(dim=1) - weights.amin(dim=1)) * half_width[(slice(None), *block)]
+        by_sway = sway.sort()
+        queries = by_sway.indices[by_sway.values.cumsum(dim=0) > NEGLIGIBLE]
+        left_out = middle[(slice(None), *block)].index_fill(0, queries, 0.0)
+        scores = semantic_scores(weights[queries], mask_logits, geometry, box, queries)
+        scores += (left_out @ weights)[:, None, None]
+        x0, y0, x1, y1 = box
+        classes[y0:y1, x0:x1] = possible[scores.argmax(dim=0)]
     return classes
+
+
+def _side(values_each: int, block_values: Optional[int]) -> int:
+    """Side of a block whose pixels hold so many values each."""
+    pixels = (block_values or BLOCK_VALUES) // values_each
+    return max(1, min(BLOCK_SIDE, math.isqrt(pixels)))
+
+
+def _candidate_classes(class_probs: Tensor, blocks: Blocks) -> tuple:
+    """Bound how far a class can fall behind another in a block.
+
+    Returns:
+        A class that is best at the middle of the bounds, int32
+        ``(rows, columns)``, and which classes can be best at some pixel, bool
+        ``(classes, rows, columns)``.
+    """
+    lower, upper = blocks.lower.flatten(1), blocks.upper.flatten(1)
+    best = (class_probs.T @ (lower + upper)).argmax(dim=0)
+    candidates = torch.zeros((class_probs.shape[1], len(best)), dtype=torch.bool)
+    candidates = candidates.to(best.device)
+    for label in best.unique().tolist():
+        own = torch.nonzero(best == label).flatten()
+        lead = class_probs[:, label, None] - class_probs
+        least = lead.clamp(min=0).T @ lower[:, own] + lead.clamp(max=0).T @ upper[:, own]
+        candidates[:, own] = least <= ROUNDING_OF_SUMS
+    shape = blocks.lower.shape[1:]
+    return best.view(shape).int(), candidates.view(-1, *shape)
 
 
 def fuse_panoptic(
@@ -110,7 +157,7 @@ def fuse_panoptic(
     geometry: ViewGeometry,
     num_things_classes: int,
     iou_thr: float = 0.8,
-    strip_values: Optional[int] = None,
+    block_values: Optional[int] = None,
 ) -> PanopticSegments:
     """Give every pixel to the query of the highest score times probability.
 
@@ -125,33 +172,16 @@ def fuse_panoptic(
         geometry: Where the views lie in the picture.
         num_things_classes: Classes below this number are things.
         iou_thr: As above, 0..1.
-        strip_values: As in :func:`semantic_strips`.
+        block_values: As in :func:`fuse_semantic`.
     """
-    num_queries, device = len(scores), mask_logits.device
-    segments = torch.zeros((geometry.height, geometry.width), dtype=torch.int32, device=device)
-    if num_queries == 0:
-        return PanopticSegments(segments, [])
-    mask_logits = mask_logits.float()
-    won, own, kept = torch.zeros((3, num_queries), dtype=torch.int64, device=device)
-    strip_values = strip_values or STRIP_VALUES
-    for top, bottom in geometry.strips(strip_values // num_queries):
-        probs = geometry.probs(mask_logits, (0, top, geometry.width, bottom))
-        winner, own_prob = torch.zeros_like(probs[0], dtype=torch.int32), probs[0]
-        best = probs[0] * scores[0]
-        own[0] += (probs[0] >= 0.5).sum()
-        for k in range(1, num_queries):
-            own[k] += (probs[k] >= 0.5).sum()
-            value = probs[k] * scores[k]
-            better = value > best
-            best = torch.maximum(best, value)
-            winner.masked_fill_(better, k)
-            own_prob = torch.where(better, probs[k], own_prob)
-        inside = own_prob >= 0.5
-        segments[top:bottom] = (winner + 1) * inside
-        won += winner.flatten().bincount(minlength=num_queries)
-        kept += segments[top:bottom].flatten().bincount(minlength=num_queries + 1)[1:]
-
-    segment_of = torch.zeros(num_queries + 1, dtype=torch.int32, device=device)
+    if len(scores) == 0:
+        shape = (geometry.height, geometry.width)
+        return PanopticSegments(
+            torch.zeros(shape, dtype=torch.int32, device=mask_logits.device), []
+        )
+    segments, won, own = _win_pixels(scores, mask_logits.float(), geometry, block_values)
+    kept = segments.flatten().bincount(minlength=len(scores) + 1)[1:]
+    segment_of = torch.zeros(len(scores) + 1, dtype=torch.int32, device=mask_logits.device)
     segment_labels, segment_of_stuff = [], {}
     passes = (kept > 0) & (won.double() / own >= iou_thr)
     for k in torch.nonzero(passes).flatten().tolist():
@@ -164,6 +194,41 @@ def fuse_panoptic(
             segment_of_stuff[label] = number
         segment_of[k + 1] = number
     return PanopticSegments(look_up(segments, segment_of), segment_labels)
+
+
+def _win_pixels(
+    scores: Tensor, mask_logits: Tensor, geometry: ViewGeometry, block_values: Optional[int]
+) -> tuple:
+    """Find the winner of each pixel, and the pixels of each mask.
+
+    Returns:
+        Winners int32 ``(H0, W0)``, k + 1 where query k wins a pixel of its own
+        mask and 0 elsewhere; pixels that each query wins, and pixels of each
+        mask, int64 ``(K,)``.
+    """
+    blocks = geometry.blocks(mask_logits, _side(2 * len(scores), block_values))
+    lower, upper, weights = blocks.lower, blocks.upper, scores[:, None, None]
+    can_win = upper * weights >= (lower * weights).amax(dim=0) - ROUNDING
+    crosses = (upper >= 0.5 - ROUNDING) & (lower < 0.5 + ROUNDING)
+    inside = lower >= 0.5
+    settled = (can_win.sum(dim=0) == 1) & ~crosses.any(dim=0)
+    winner = can_win.int().argmax(dim=0)
+    winners = ((winner + 1) * inside.gather(0, winner[None])[0] * settled).int()
+    won = winner[settled].bincount(blocks.areas[settled].double(), minlength=len(scores)).long()
+    own = (inside & ~crosses).flatten(1).long() @ blocks.areas.flatten()
+    segments = blocks.spread(winners)
+    for block, (x0, y0, x1, y1) in blocks.boxes(~settled):
+        crossing, winning = (flags[(slice(None), *block)] for flags in (crosses, can_win))
+        queries = torch.nonzero(crossing | winning).flatten()
+        probs = geometry.probs(mask_logits, (x0, y0, x1, y1), queries)
+        in_mask = probs >= 0.5
+        own[queries] += in_mask.flatten(1).sum(dim=1) * crossing[queries]
+        values = probs * scores[queries, None, None]
+        best = values.argmax(dim=0)
+        number = queries[best]
+        won += number.flatten().bincount(minlength=len(scores))
+        segments[y0:y1, x0:x1] = (number + 1) * in_mask.gather(0, best[None])[0]
+    return segments, won, own
 
 
 def fuse_instances(mask_logits: Tensor, geometry: ViewGeometry) -> InstanceMasks:

@@ -8,7 +8,7 @@ pixels a positive logit reaches.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
 import torch
@@ -45,6 +45,56 @@ class _Axis(NamedTuple):
     def weights(self, start: int, stop: int, band: slice) -> Tensor:
         """Weights of these cells at these pixels, ``(pixels, cells)``."""
         return self.matrix[start - self.start : stop - self.start, band]
+
+
+class Blocks(NamedTuple):
+    """A picture cut into blocks, each of them covered by the same views everywhere.
+
+    Attributes:
+        rows: Edges of the rows of blocks, from 0 to the height, px.
+        columns: Edges of the columns of blocks, from 0 to the width, px.
+        lower: Bound below the probabilities of each mask in each block,
+            float32 ``(Q, rows, columns)``.
+        upper: Bound above them.
+    """
+
+    rows: list
+    columns: list
+    lower: Tensor
+    upper: Tensor
+
+    @property
+    def areas(self) -> Tensor:
+        """Pixels of each block, int64 ``(rows, columns)``."""
+        rows, columns = self.lengths
+        return rows[:, None] * columns
+
+    @property
+    def lengths(self) -> tuple:
+        """Heights and widths of the blocks, px, int64."""
+        return tuple(
+            torch.tensor(edges, device=self.lower.device).diff()
+            for edges in (self.rows, self.columns)
+        )
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Give every pixel the value of its block, ``(rows, columns)`` to ``(H0, W0)``."""
+        rows, columns = self.lengths
+        return values.repeat_interleave(columns, dim=1).repeat_interleave(rows, dim=0)
+
+    def boxes(self, chosen: Tensor) -> Iterator[tuple]:
+        """Numbers and boxes of some blocks.
+
+        Args:
+            chosen: bool ``(rows, columns)``.
+
+        Yields:
+            Row and column of a block, and its box xyxy px.
+        """
+        for row, column in torch.nonzero(chosen).tolist():
+            left, right = self.columns[column : column + 2]
+            top, bottom = self.rows[row : row + 2]
+            yield (row, column), (left, top, right, bottom)
 
 
 class ViewGeometry:
@@ -130,18 +180,51 @@ class ViewGeometry:
             for left in range(0, self.width, side):
                 yield left, top, min(left + side, self.width), min(top + side, self.height)
 
-    def probs(self, mask_logits: Tensor, box: Sequence[int]) -> Tensor:
+    def blocks(self, mask_logits: Tensor, side: int) -> Blocks:
+        """Bound the probabilities of masks in the blocks of a picture.
+
+        Bilinear values are convex combinations, so the least and the greatest logit
+        of the cells that a block takes bound all of its pixels, up to rounding.
+
+        Args:
+            mask_logits: float32 ``(Q, V, h, w)``.
+            side: Longest side of a block, px.
+        """
+        rows, columns = (
+            _edges(axes, length, side)
+            for axes, length in ((self.rows, self.height), (self.columns, self.width))
+        )
+        shape = (len(rows) - 1, len(columns) - 1)
+        bounds = mask_logits.new_zeros((2, len(mask_logits), *shape))
+        count = mask_logits.new_zeros(shape)
+        for view, (row, column) in enumerate(zip(self.rows, self.columns)):
+            down, across = _inside(row, rows), _inside(column, columns)
+            for total, extreme in zip(bounds, (torch.amin, torch.amax)):
+                logits = _extremes(mask_logits[:, view], row, rows[down], extreme)
+                logits = _extremes(logits.mT, column, columns[across], extreme).mT
+                total[:, down.start : down.stop - 1, across.start : across.stop - 1] += (
+                    logits.sigmoid()
+                )
+            count[down.start : down.stop - 1, across.start : across.stop - 1] += 1
+        return Blocks(rows, columns, *bounds.div_(count))
+
+    def probs(
+        self, mask_logits: Tensor, box: Sequence[int], queries: Optional[Tensor] = None
+    ) -> Tensor:
         """Probability of masks inside a box, averaged over the views that cover a pixel.
 
         Args:
             mask_logits: float32 ``(..., V, h, w)``.
             box: xyxy px.
+            queries: Numbers of the masks of ``(Q, V, h, w)`` to look at, int64
+                ``(N,)``; by default all.
 
         Returns:
             float32 ``(..., y1 - y0, x1 - x0)``.
         """
         x0, y0, x1, y1 = box
-        total = mask_logits.new_zeros((*mask_logits.shape[:-3], y1 - y0, x1 - x0))
+        leading = mask_logits.shape[:-3] if queries is None else queries.shape
+        total = mask_logits.new_zeros((*leading, y1 - y0, x1 - x0))
         # blocks keep the weights of a block narrow, so that cost is linear in pixels
         for left in range(x0, x1, BLOCK):
             right = min(left + BLOCK, x1)
@@ -149,7 +232,7 @@ class ViewGeometry:
             for top in range(y0, y1, BLOCK):
                 bottom = min(top + BLOCK, y1)
                 part = block[..., top - y0 : bottom - y0, :]
-                self._add_probs(part, mask_logits, (left, top, right, bottom))
+                self._add_probs(part, mask_logits, (left, top, right, bottom), queries)
         return total.div_(self._count(box))
 
     def _views_in(self, box: Sequence[int]) -> Iterator[tuple]:
@@ -161,11 +244,18 @@ class ViewGeometry:
             if top < bottom and left < right:
                 yield view, row, column, (left, top, right, bottom)
 
-    def _add_probs(self, total: Tensor, mask_logits: Tensor, box: Sequence[int]) -> None:
+    def _add_probs(
+        self,
+        total: Tensor,
+        mask_logits: Tensor,
+        box: Sequence[int],
+        queries: Optional[Tensor],
+    ) -> None:
         """Add the probabilities of all views inside a box to ``total``."""
         for view, row, column, (left, top, right, bottom) in self._views_in(box):
             down, across = row.band(top, bottom), column.band(left, right)
             logits = mask_logits[..., view, down, across]
+            logits = logits if queries is None else logits[queries]
             probs = row.weights(top, bottom, down) @ logits
             probs = (probs @ column.weights(left, right, across).T).sigmoid_()
             x0, y0 = box[:2]
@@ -214,6 +304,23 @@ def _covering(axes: list, length: int, device: torch.device) -> Tensor:
     pixels = torch.arange(length, device=device)
     covered = [(pixels >= axis.start) & (pixels < axis.stop) for axis in axes]
     return torch.stack(covered, dim=1).float()
+
+
+def _edges(axes: list, length: int, side: int) -> list:
+    """Edges of blocks along one axis: every ``side`` px, and where a view starts or ends."""
+    ends = {edge for axis in axes for edge in (axis.start, axis.stop)}
+    return sorted({*range(0, length, side), *ends, length})
+
+
+def _inside(axis: _Axis, edges: list) -> slice:
+    """Edges of the blocks that lie inside a view."""
+    return slice(edges.index(axis.start), edges.index(axis.stop) + 1)
+
+
+def _extremes(logits: Tensor, axis: _Axis, edges: list, extreme: Callable) -> Tensor:
+    """Least or greatest logit of each block along the rows, ``(Q, h, w)`` to ``(Q, N, w)``."""
+    bands = (axis.band(*ends) for ends in zip(edges[:-1], edges[1:]))
+    return torch.stack([extreme(logits[:, band], dim=1) for band in bands], dim=1)
 
 
 def _limits(axis: _Axis, band: slice, reached: Tensor) -> tuple:

@@ -7,7 +7,7 @@ from mmdet.structures import DetDataSample
 from pycocotools import mask as mask_utils
 
 from mmentity.models import EntityFusionHead
-from mmentity.models.task_fusion import fuse_panoptic, semantic_strips
+from mmentity.models.task_fusion import fuse_panoptic, fuse_semantic, semantic_scores
 from mmentity.models.view_fusion import fuse_entities
 from mmentity.models.view_geometry import ViewGeometry
 from tests.models.parity import build_with_weights, tiny_options
@@ -199,23 +199,25 @@ def ten(reference):
     return info, arrays, probs, mask_logits, geometry
 
 
-def test_semantic_inference(ten, monkeypatch):
+@pytest.mark.parametrize('block_side', [64, 10])
+def test_semantic_inference(ten, block_side, monkeypatch):
     _, arrays, probs, mask_logits, geometry = ten
-    monkeypatch.setattr('mmentity.models.task_fusion.STRIP_VALUES', 100_000)
-    strips = list(semantic_strips(probs[:, :-1], mask_logits, geometry))
-    assert len(strips) > 5
-    scores = torch.cat([scores for _, _, scores in strips], dim=1)
+    monkeypatch.setattr('mmentity.models.task_fusion.BLOCK_SIDE', block_side)
+    box = (0, 0, geometry.width, geometry.height)
+    scores = semantic_scores(probs[:, :-1], mask_logits, geometry, box)
     assert largest(scores[:, ::2, ::2], arrays['semantic_s2']) < 1e-4
     unsure = np.unpackbits(arrays['semantic_margin_small'], axis=1)[:, : TEN_SIZE[1]].astype(bool)
     certain = ~unsure
     assert np.array_equal(scores.argmax(0).numpy()[certain], arrays['semantic_argmax'][certain])
+    classes = fuse_semantic(probs[:, :-1], mask_logits, geometry)
+    assert np.array_equal(classes.numpy()[certain], arrays['semantic_argmax'][certain])
     assert certain.mean() > 0.9
 
 
 @pytest.mark.parametrize('name', ['default', 'loose', 'all'])
 def test_panoptic_inference(ten, name, monkeypatch):
     info, arrays, probs, mask_logits, geometry = ten
-    monkeypatch.setattr('mmentity.models.task_fusion.STRIP_VALUES', 100_000)
+    monkeypatch.setattr('mmentity.models.task_fusion.BLOCK_SIDE', 20)
     expected = info['panoptic'][name]
     scores, labels = probs.max(dim=-1)
     keep = (labels != 10) & (scores > expected['object_mask_threshold'])

@@ -9,8 +9,7 @@ from mmentity.models.task_fusion import fuse_instances, fuse_panoptic, fuse_sema
 from mmentity.models.view_geometry import ViewGeometry
 from tests.models.test_view_fusion import SIZES, layout, logits_of, plain_probs
 
-STRIPS = ('mmentity.models.task_fusion.STRIP_VALUES', 'mmentity.models.task_fusion.STRIP_PIXELS')
-SMALL_STRIPS = 2000
+SMALL = {'BLOCK_SIDE': 16, 'STRIP_PIXELS': 2000}
 
 
 @pytest.fixture(params=['blobs', 'noise', 'empty', 'saturated'])
@@ -20,8 +19,8 @@ def kind(request):
 
 @pytest.fixture(params=SIZES)
 def case(request, kind, monkeypatch):
-    for name in STRIPS:
-        monkeypatch.setattr(name, SMALL_STRIPS)
+    for name, value in SMALL.items():
+        monkeypatch.setattr(f'mmentity.models.task_fusion.{name}', value)
     torch.manual_seed(0)
     size = request.param
     boxes, shapes, padded = layout(*size)
