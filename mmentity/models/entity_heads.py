@@ -275,8 +275,9 @@ class EntityMask2FormerHead(Mask2FormerHead):
         for b, gt in enumerate(targets):
             query, entity = self._match(cls_scores[b], masks.embeds[b], gt.labels, points[b])
             labels[b, query] = gt.labels[entity]
-            matched_logits.append(masks.logits_of(b, query))
-            matched_masks.append(gt.masks[entity])
+            # each view is a mask of its own
+            matched_logits.append(masks.logits_of(b, query).flatten(0, 1))
+            matched_masks.append(gt.masks[entity].transpose(0, 1).flatten(0, 1))
 
         class_weight = cls_scores.new_tensor(self.class_weight)
         loss_cls = self.loss_cls(
@@ -286,14 +287,11 @@ class EntityMask2FormerHead(Mask2FormerHead):
         )
         num_entities = sum(len(gt.labels) for gt in targets)
         num_entities = reduce_mean(cls_scores.new_tensor([num_entities])).clamp(min=1)
-        # (entities, V, h, w) -> (entities * V, 1, h, w): each view is a mask of its own
-        mask_logits = torch.cat(matched_logits).flatten(0, 1)[:, None]
+        mask_logits = torch.cat(matched_logits)[:, None]
         if len(mask_logits) == 0:
             nothing = mask_logits.sum()
             return loss_cls, nothing, nothing
-        points, point_targets = self._point_targets(
-            mask_logits, torch.cat(matched_masks).flatten(0, 1)
-        )
+        points, point_targets = self._point_targets(mask_logits, torch.cat(matched_masks))
         point_logits = point_sample(mask_logits, points).squeeze(1)
         loss_dice = self.loss_dice(point_logits, point_targets, avg_factor=num_entities)
         loss_mask = self.loss_mask(

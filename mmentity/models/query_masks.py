@@ -34,11 +34,12 @@ class QueryMasks(NamedTuple):
             queries: int64 ``(N,)``.
 
         Returns:
-            ``(N, V, h, w)``.
+            ``(V, N, h, w)``.
         """
         features = self.features[b]
-        logits = self.embeds[b, queries] @ features.flatten(2)
-        return logits.unflatten(-1, features.shape[-2:]).transpose(0, 1)
+        # matmul would fold the views into the rows, and copy the features for that
+        embeds = self.embeds[b, queries].expand(len(features), -1, -1)
+        return embeds.bmm(features.flatten(2)).unflatten(-1, features.shape[-2:])
 
 
 def sample_masks(masks: Tensor, points: Tensor) -> Tensor:
