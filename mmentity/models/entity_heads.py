@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.models.attention import share_kernels
+from mmentity.models.checkpointing import checkpoint_layers
 from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.models.positional_encoding import ViewSinePositionalEncoding
 from mmentity.models.query_masks import QueryMasks, sample_masks
@@ -76,6 +77,14 @@ class EntityMask2FormerHead(Mask2FormerHead):
     resizing to the fusion head; and masks are normalised by the number of
     ground-truth entities.
 
+    Args:
+        in_channels: Channels of each feature map of the backbone.
+        num_queries: Queries Q.
+        positional_encoding: Config of the sine encoding of the decoder.
+        with_cp: Whether the layers of both decoders are computed again for the
+            gradient, which takes less memory and more time. The backbones of
+            mmpretrain have an argument of this name too.
+
     Raises:
         ValueError: If ``num_queries`` is not positive.
     """
@@ -86,6 +95,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
         *args,
         num_queries: int = 100,
         positional_encoding: Optional[dict] = None,
+        with_cp: bool = False,
         **kwargs,
     ) -> None:
         if num_queries < 1:
@@ -102,6 +112,9 @@ class EntityMask2FormerHead(Mask2FormerHead):
         self.decoder_positional_encoding = ViewSinePositionalEncoding(**positional_encoding)
         for decoder in (self.pixel_decoder, self.transformer_decoder):
             share_kernels(decoder)
+        if with_cp:
+            checkpoint_layers(self.pixel_decoder.encoder.layers)
+            checkpoint_layers(self.transformer_decoder.layers)
 
     def forward(self, x: tuple, batch_data_samples: SampleList) -> DecoderOutput:
         """Decode every picture by itself.

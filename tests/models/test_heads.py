@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from mmdet.structures import DetDataSample
@@ -51,6 +53,36 @@ def test_losses_with_none_few_and_more_entities_than_queries(model, views, entit
     assert torch.isfinite(total)
     total.backward()
     assert head.query_feat.weight.grad.abs().sum() > 0
+
+
+def test_checkpointing_changes_neither_losses_nor_gradients():
+    results = []
+    for with_cp in (False, True):
+        torch.manual_seed(0)
+        options = {
+            'model.train_cfg.num_points': 64,
+            'model.panoptic_head.with_cp': with_cp,
+            'model.backbone.with_cp': with_cp,
+            'model.backbone.drop_path_rate': 0.0,
+        }
+        model = copy.deepcopy(build(NANO.format('cropformer'), options)).train()
+        torch.manual_seed(1)
+        losses = model.loss(torch.randn(2, 2, 3, 64, 64), samples(2, 3, 2))
+        sum(losses.values()).backward()
+        results.append((losses, {name: p.grad for name, p in model.named_parameters()}))
+    (losses, gradients), (again, gradients_again) = results
+    for name, value in losses.items():
+        assert torch.allclose(value, again[name]), name
+    assert gradients.keys() == gradients_again.keys()
+    for name, gradient in gradients.items():
+        assert torch.allclose(gradient, gradients_again[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_a_copy_of_a_checkpointed_head_is_independent():
+    head = build(NANO.format('mask2former'), {'model.panoptic_head.with_cp': True}).panoptic_head
+    twin = copy.deepcopy(head)
+    layer = twin.transformer_decoder.layers[0]
+    assert layer.forward.args[0].__self__ is layer
 
 
 def test_cropformer_asks_for_crops():
