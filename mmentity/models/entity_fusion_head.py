@@ -13,14 +13,9 @@ from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
 from torch import Tensor
 
-from mmentity.models.memory import within_budget
-from mmentity.models.task_fusion import (
-    BLOCK_VALUES,
-    fuse_instances,
-    fuse_panoptic,
-    fuse_semantic,
-)
-from mmentity.models.view_fusion import STRIP_PIXELS, fuse_entities, look_up
+from mmentity.models.memory import memory_budget
+from mmentity.models.task_fusion import fuse_instances, fuse_panoptic, fuse_semantic
+from mmentity.models.view_fusion import fuse_entities, look_up
 from mmentity.models.view_geometry import ViewGeometry
 from mmentity.registry import MODELS
 from mmentity.structures import EntityMap
@@ -90,10 +85,9 @@ class EntityFusionHead(BasePanopticFusionHead):
         self.mask_thr = test_cfg.get('mask_thr', 0.5)
         self.max_per_image = test_cfg.get('max_per_image')
         self.tasks = _tasks_of(test_cfg)
-        # a tile holds about eight values of 4 bytes for each pixel, a block of all queries
-        # the sum of the views and what is made of it
-        self._tile_pixels = within_budget(STRIP_PIXELS, 32, test_cfg)
-        self._block_values = within_budget(BLOCK_VALUES, 8, test_cfg)
+        # what is made of the sum of the views takes as much again
+        budget = memory_budget(test_cfg)
+        self._block_values = None if budget is None else max(1, budget // 8)
 
     def loss(self, **kwargs) -> dict:
         """Return no loss: nothing here is learnt."""
@@ -148,7 +142,7 @@ class EntityFusionHead(BasePanopticFusionHead):
             geometry,
             mask_thr=self.mask_thr,
             sigmoid_twice=self.mask_score == 'official',
-            tile_pixels=self._tile_pixels,
+            block_values=self._block_values,
         )
         mask_scores = (fused.prob_sums / (fused.areas + 1e-6)).float()
         scores, order = (class_scores * mask_scores).sort(descending=True, stable=True)

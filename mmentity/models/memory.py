@@ -48,12 +48,6 @@ def views_at_a_time(views: Tensor, channels: int, test_cfg: Optional[dict]) -> i
     return max(1, budget // (BYTES_PER_CHANNEL * channels * views[0, 0].numel()))
 
 
-def within_budget(default: int, bytes_each: int, test_cfg: Optional[dict]) -> int:
-    """Make a number of values smaller, if need be, so that they fit the budget."""
-    budget = memory_budget(test_cfg)
-    return default if budget is None else max(1, min(default, budget // bytes_each))
-
-
 def over_views(function: Callable, inputs: Sequence[Tensor], step: int) -> list:
     """Apply a function to some views at a time and join its results.
 

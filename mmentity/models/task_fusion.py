@@ -8,7 +8,6 @@ make a difference there. So memory grows with neither queries x pixels nor
 classes x pixels of the full size.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
@@ -16,17 +15,15 @@ import torch
 from torch import Tensor
 
 from mmentity.models.view_fusion import Extents, look_up
-from mmentity.models.view_geometry import Blocks, ViewGeometry
+from mmentity.models.view_geometry import ROUNDING, Blocks, ViewGeometry, block_side
 from mmentity.structures.rle import encode_patches
 
 # pixels that the mask of one query is made of at a time
 STRIP_PIXELS = 1 << 22
-# values that a block of all queries and classes holds at most
-BLOCK_VALUES = 1 << 24
 # longest side of a block, px
 BLOCK_SIDE = 64
-# what rounding can do to a probability, and to a score that is a sum over queries
-ROUNDING, ROUNDING_OF_SUMS = 1e-5, 1e-4
+# what rounding can do to a score that is a sum over queries, at most
+ROUNDING_OF_SUMS = 1e-4
 # what queries that are left out of a block may do to a score: less than rounding does
 NEGLIGIBLE = 1e-7
 
@@ -98,13 +95,15 @@ def fuse_semantic(
         class_probs: ``(Q, classes)``.
         mask_logits: ``(Q, V, h, w)``.
         geometry: Where the views lie in the picture.
-        block_values: Most values of a block. Defaults to ``BLOCK_VALUES``.
+        block_values: As in :func:`mmentity.models.view_fusion.fuse_entities`.
 
     Returns:
         Classes int32 ``(H0, W0)``.
     """
     mask_logits, class_probs = mask_logits.float(), class_probs.float()
-    blocks = geometry.blocks(mask_logits, _side(sum(class_probs.shape), block_values))
+    blocks = geometry.blocks(
+        mask_logits, block_side(BLOCK_SIDE, sum(class_probs.shape), block_values)
+    )
     best, candidates = _candidate_classes(class_probs, blocks)
     classes = blocks.spread(best)
     middle = (blocks.lower + blocks.upper) / 2
@@ -121,12 +120,6 @@ def fuse_semantic(
         x0, y0, x1, y1 = box
         classes[y0:y1, x0:x1] = possible[scores.argmax(dim=0)]
     return classes
-
-
-def _side(values_each: int, block_values: Optional[int]) -> int:
-    """Side of a block whose pixels hold so many values each."""
-    pixels = (block_values or BLOCK_VALUES) // values_each
-    return max(1, min(BLOCK_SIDE, math.isqrt(pixels)))
 
 
 def _candidate_classes(class_probs: Tensor, blocks: Blocks) -> tuple:
@@ -172,7 +165,7 @@ def fuse_panoptic(
         geometry: Where the views lie in the picture.
         num_things_classes: Classes below this number are things.
         iou_thr: As above, 0..1.
-        block_values: As in :func:`fuse_semantic`.
+        block_values: As in :func:`mmentity.models.view_fusion.fuse_entities`.
     """
     if len(scores) == 0:
         shape = (geometry.height, geometry.width)
@@ -206,7 +199,7 @@ def _win_pixels(
         mask and 0 elsewhere; pixels that each query wins, and pixels of each
         mask, int64 ``(K,)``.
     """
-    blocks = geometry.blocks(mask_logits, _side(2 * len(scores), block_values))
+    blocks = geometry.blocks(mask_logits, block_side(BLOCK_SIDE, 2 * len(scores), block_values))
     lower, upper, weights = blocks.lower, blocks.upper, scores[:, None, None]
     can_win = upper * weights >= (lower * weights).amax(dim=0) - ROUNDING
     crosses = (upper >= 0.5 - ROUNDING) & (lower < 0.5 + ROUNDING)

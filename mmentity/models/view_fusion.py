@@ -3,22 +3,24 @@
 The official release resizes every mask of every view to full size, applies a
 sigmoid, averages the views that cover a pixel, and gives a pixel to the query
 of the highest class score among those above 0.5 (CropFormer, section 4.3). Here
-the same is computed tile by tile, and inside a tile query by query within the box
-that the query can reach there. In descending class score a pixel is settled by the
-first query that claims it, so a tile is done when every pixel has an owner, and
-one id map and a tile of probabilities are all the memory it takes.
+the same is computed block by block. The low-resolution logits bound the
+probability of every mask in a block, so in most blocks one query at most comes
+into question; elsewhere a pixel is settled by the first query, in descending class
+score, that claims it, and a block is done when every pixel has an owner. One id
+map and the probabilities of a block are all the memory it takes.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
-from mmentity.models.view_geometry import ViewGeometry
+from mmentity.models.view_geometry import ROUNDING, ViewGeometry, block_side
 
-# pixels that a picture is worked through at a time: a tile that stays in the cache
-STRIP_PIXELS = 1 << 17
+# longest side of a block, px
+BLOCK_SIDE = 128
+# queries of a block that are looked at together
+GROUP = 4
 
 
 class FusedMasks(NamedTuple):
@@ -43,7 +45,7 @@ def fuse_entities(
     geometry: ViewGeometry,
     mask_thr: float = 0.5,
     sigmoid_twice: bool = True,
-    tile_pixels: Optional[int] = None,
+    block_values: Optional[int] = None,
 ) -> FusedMasks:
     """Fuse the masks of one picture into disjoint ones.
 
@@ -55,8 +57,8 @@ def fuse_entities(
             larger; at least 0.5.
         sigmoid_twice: Whether ``prob_sums`` are sums of the sigmoid of the
             probability, as in the official release.
-        tile_pixels: Most pixels that are worked on at a time; costs memory and
-            changes nothing else. Defaults to ``STRIP_PIXELS``.
+        block_values: Most values that a block holds; changes memory and time
+            only. By default the side of a block is the bound.
 
     Raises:
         ValueError: If ``mask_thr`` is below 0.5.
@@ -64,78 +66,94 @@ def fuse_entities(
     if not 0.5 <= mask_thr < 1:
         raise ValueError(f'mask_thr is {mask_thr}; it must be at least 0.5 and below 1')
     mask_logits = mask_logits.float()
-    positive = mask_logits > 0
-    fusion = _Fusion(len(mask_logits), geometry, mask_logits.device)
-    whole = geometry.reachable_boxes(positive)
-    for tile in geometry.tiles(STRIP_PIXELS if tile_pixels is None else tile_pixels):
-        queries = _touching(whole, tile)
-        reach = geometry.reachable_boxes(positive, tile, queries)
-        claims = zip(queries.tolist(), reach.tolist())
-        own_probs = fusion.claim(tile, claims, mask_logits, mask_thr)
-        fusion.measure(tile, own_probs.sigmoid_() if sigmoid_twice else own_probs)
+    blocks = geometry.blocks(mask_logits, block_side(BLOCK_SIDE, GROUP, block_values))
+    owns_all = blocks.lower > mask_thr + ROUNDING
+    # a query that owns all of a block leaves nothing to those after it
+    taken_before = (owns_all.cumsum(dim=0) - owns_all.long()) > 0
+    can_own = (blocks.upper > mask_thr - ROUNDING) & ~taken_before
+    settled = owns_all.any(dim=0) & (can_own.sum(dim=0) == 1)
+    owner = can_own.int().argmax(dim=0)
+
+    fusion = _Fusion(blocks.spread(((owner + 1) * settled).int()), len(mask_logits), sigmoid_twice)
+    for block, box in blocks.boxes(can_own.any(dim=0)):
+        queries = torch.nonzero(can_own[(slice(None), *block)]).flatten()
+        if settled[block]:
+            fusion.own(int(queries), box, geometry.probs(mask_logits, box, queries)[0])
+            continue
+        own_probs = fusion.claim(queries, box, mask_logits, geometry, mask_thr)
+        fusion.measure(box, own_probs)
     return fusion.masks()
 
 
-def _touching(boxes: Tensor, tile: tuple) -> Tensor:
-    """Numbers of the boxes ``(Q, 4)`` that share a pixel with a tile, int64."""
-    left, top, right, bottom = tile
-    x0, y0, x1, y1 = boxes.unbind(dim=1)
-    shared = (x0.clamp(min=left) < x1.clamp(max=right)) & (y0.clamp(min=top) < y1.clamp(max=bottom))
-    return torch.nonzero(shared).squeeze(1)
-
-
 class _Fusion:
-    """Disjoint masks in the making."""
+    """Disjoint masks in the making.
 
-    def __init__(self, num_queries: int, geometry: ViewGeometry, device: torch.device) -> None:
-        self.geometry = geometry
-        shape = (geometry.height, geometry.width)
-        self.owners = torch.zeros(shape, dtype=torch.int32, device=device)
-        self.areas = torch.zeros(num_queries, dtype=torch.int64, device=device)
-        self.prob_sums = torch.zeros(num_queries, dtype=torch.float64, device=device)
-        self.extents = Extents(num_queries, *shape, device)
+    Args:
+        owners: Map of owners as far as it is settled, int32 ``(H0, W0)``.
+        num_queries: Queries Q.
+        sigmoid_twice: As in :func:`fuse_entities`.
+    """
 
-    def claim(self, tile: tuple, claims: Iterable, mask_logits: Tensor, mask_thr: float) -> Tensor:
-        """Let queries claim the pixels of a tile in turns.
+    def __init__(self, owners: Tensor, num_queries: int, sigmoid_twice: bool) -> None:
+        self.owners = owners
+        self.sigmoid_twice = sigmoid_twice
+        self.prob_sums = torch.zeros(num_queries, dtype=torch.float64, device=owners.device)
+        self.extents = Extents(num_queries, *owners.shape, owners.device)
+
+    def own(self, query: int, box: tuple, probs: Tensor) -> None:
+        """Measure a query in a box that it owns; probabilities ``(h, w)``, overwritten."""
+        self.extents.add_box(query, box)
+        values = probs.sigmoid_() if self.sigmoid_twice else probs
+        self.prob_sums[query] += values.sum(dtype=torch.float64)
+
+    def claim(
+        self,
+        queries: Tensor,
+        box: tuple,
+        mask_logits: Tensor,
+        geometry: ViewGeometry,
+        mask_thr: float,
+    ) -> Tensor:
+        """Let queries claim the pixels of a box in turns, until none is free.
 
         Args:
-            tile: Box xyxy px.
-            claims: Number of each query, and the box that it can reach in the tile.
+            queries: int64 ``(N,)``.
+            box: xyxy px.
             mask_logits: ``(Q, V, h, w)``.
+            geometry: Where the views lie in the picture.
             mask_thr: As in :func:`fuse_entities`.
 
         Returns:
             Probability of the owner of each pixel, 0 where it has none.
         """
-        left, top, right, bottom = tile
+        left, top, right, bottom = box
         owners = self.owners[top:bottom, left:right]
-        free = owners == 0
-        own_probs = torch.zeros(free.shape, device=owners.device)
-        for q, (x0, y0, x1, y1) in claims:
-            if x0 >= x1 or y0 >= y1:
-                continue
-            part = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-            if not free[part].any():
-                continue
-            probs = self.geometry.probs(mask_logits[q], (x0, y0, x1, y1))
-            claimed = (probs > mask_thr).logical_and_(free[part])
-            self.extents.add(q, claimed, x0, y0)
-            free[part].logical_xor_(claimed)
-            owners[part].masked_fill_(claimed, q + 1)
-            own_probs[part] += probs.mul_(claimed)
+        own_probs = torch.zeros(owners.shape, device=owners.device)
+        for group in queries.split(GROUP):
+            probs = geometry.probs(mask_logits, box, group)
+            for query, prob in zip(group.tolist(), probs):
+                claimed = (prob > mask_thr).logical_and_(owners == 0)
+                if claimed.any():
+                    self.extents.add(query, claimed, left, top)
+                    owners.masked_fill_(claimed, query + 1)
+                    own_probs += prob.mul_(claimed)
+            if owners.all():
+                break
         return own_probs
 
-    def measure(self, tile: tuple, values: Tensor) -> None:
-        """Add areas and sums of the values of a tile."""
-        left, top, right, bottom = tile
+    def measure(self, box: tuple, own_probs: Tensor) -> None:
+        """Add the probabilities of the owners in a box, ``(h, w)``, overwritten."""
+        left, top, right, bottom = box
+        values = own_probs.sigmoid_() if self.sigmoid_twice else own_probs
         owners = self.owners[top:bottom, left:right].flatten()
-        length = len(self.areas) + 1
-        self.areas += owners.bincount(minlength=length)[1:]
-        self.prob_sums += owners.bincount(values.flatten().double(), minlength=length)[1:]
+        sums = owners.bincount(values.flatten().double(), minlength=len(self.prob_sums) + 1)
+        self.prob_sums += sums[1:]
 
     def masks(self) -> FusedMasks:
         """Give what was made."""
-        return FusedMasks(self.owners, self.areas, self.prob_sums, self.extents.boxes_xyxy_px())
+        length = len(self.prob_sums) + 1
+        areas = sum(strip.flatten().bincount(minlength=length) for strip in self.owners.split(256))
+        return FusedMasks(self.owners, areas[1:], self.prob_sums, self.extents.boxes_xyxy_px())
 
 
 class Extents:
@@ -157,6 +175,12 @@ class Extents:
         height, width = mask.shape
         self.rows[k, y0 : y0 + height] |= mask.any(dim=1)
         self.columns[k, x0 : x0 + width] |= mask.any(dim=0)
+
+    def add_box(self, k: int, box: tuple) -> None:
+        """Add a whole box xyxy px of the k-th mask."""
+        left, top, right, bottom = box
+        self.rows[k, top:bottom] = True
+        self.columns[k, left:right] = True
 
     def boxes_xyxy_px(self) -> Tensor:
         """Boxes int64 ``(N, 4)``; 0 for an empty mask."""

@@ -14,8 +14,10 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
-# side of the blocks that are resized at a time, px
-BLOCK = 256
+# side of what is resized at a time, px
+PATCH = 256
+# what rounding can do to a probability, at most
+ROUNDING = 1e-5
 
 
 class _Axis(NamedTuple):
@@ -166,20 +168,6 @@ class ViewGeometry:
         for top in range(0, self.height, step):
             yield top, min(top + step, self.height)
 
-    def tiles(self, max_pixels: int) -> Iterator[tuple]:
-        """Cut the picture into tiles, square but at its borders.
-
-        Args:
-            max_pixels: Most pixels of a tile; a tile has one at least.
-
-        Yields:
-            Boxes xyxy px.
-        """
-        side = max(1, math.isqrt(max_pixels))
-        for top in range(0, self.height, side):
-            for left in range(0, self.width, side):
-                yield left, top, min(left + side, self.width), min(top + side, self.height)
-
     def blocks(self, mask_logits: Tensor, side: int) -> Blocks:
         """Bound the probabilities of masks in the blocks of a picture.
 
@@ -225,12 +213,12 @@ class ViewGeometry:
         x0, y0, x1, y1 = box
         leading = mask_logits.shape[:-3] if queries is None else queries.shape
         total = mask_logits.new_zeros((*leading, y1 - y0, x1 - x0))
-        # blocks keep the weights of a block narrow, so that cost is linear in pixels
-        for left in range(x0, x1, BLOCK):
-            right = min(left + BLOCK, x1)
+        # patches keep the weights narrow, so that cost is linear in pixels
+        for left in range(x0, x1, PATCH):
+            right = min(left + PATCH, x1)
             block = total[..., left - x0 : right - x0]
-            for top in range(y0, y1, BLOCK):
-                bottom = min(top + BLOCK, y1)
+            for top in range(y0, y1, PATCH):
+                bottom = min(top + PATCH, y1)
                 part = block[..., top - y0 : bottom - y0, :]
                 self._add_probs(part, mask_logits, (left, top, right, bottom), queries)
         return total.div_(self._count(box))
@@ -266,37 +254,25 @@ class ViewGeometry:
         x0, y0, x1, y1 = box
         return self._row_views[y0:y1] @ self._column_views[x0:x1].T
 
-    def reachable_boxes(
-        self,
-        positive: Tensor,
-        within: Optional[Sequence[int]] = None,
-        queries: Optional[Tensor] = None,
-    ) -> Tensor:
+    def reachable_boxes(self, positive: Tensor) -> Tensor:
         """Box outside of which no pixel of a mask can have a probability above 0.5.
 
         Args:
             positive: Where the mask logits are above 0, bool ``(Q, V, h, w)``.
-            within: Part of the picture to look at, xyxy px; by default all of it.
-            queries: Numbers of the queries to look at, int64 ``(N,)``; by default all.
 
         Returns:
-            Boxes xyxy px inside ``within``, int64 ``(N, 4)``; empty ones have no
-            positive side.
+            Boxes xyxy px, int64 ``(Q, 4)``; empty ones have no positive side.
         """
-        x0, y0, x1, y1 = within = tuple(within or (0, 0, self.width, self.height))
-        queries = slice(None) if queries is None else queries
-        empty = torch.tensor([x1, y1, -x0, -y0], device=positive.device)
-        reached = empty.expand(len(positive[queries, 0, 0, 0]), 4)
-        # the far sides are negative, so that every side is a minimum
-        for view, row, column, (left, top, right, bottom) in self._views_in(within):
-            down, across = row.band(top, bottom), column.band(left, right)
-            cells = positive[queries, view, down, across]
-            first_x, last_x = _limits(column, across, cells.any(dim=1))
-            first_y, last_y = _limits(row, down, cells.any(dim=2))
-            sides = torch.stack([first_x, first_y, -last_x, -last_y], dim=1)
-            reached = torch.minimum(reached, sides)
-        inside = torch.tensor([x0, y0, -x1, -y1], device=positive.device)
-        return torch.maximum(reached, inside) * inside.new_tensor([1, 1, -1, -1])
+        empty = positive.new_tensor([self.width, self.height, 0, 0], dtype=torch.int64)
+        first, last = empty.repeat(len(positive), 1).split(2, dim=1)
+        for view, (row, column) in enumerate(zip(self.rows, self.columns)):
+            ends = [
+                _limits(axis, positive[:, view].any(dim=dim))
+                for dim, axis in ((1, column), (2, row))
+            ]
+            for k, extreme, total in ((0, torch.minimum, first), (1, torch.maximum, last)):
+                total.copy_(extreme(total, torch.stack([pair[k] for pair in ends], dim=1)))
+        return torch.cat([first, last], dim=1)
 
 
 def _covering(axes: list, length: int, device: torch.device) -> Tensor:
@@ -304,6 +280,19 @@ def _covering(axes: list, length: int, device: torch.device) -> Tensor:
     pixels = torch.arange(length, device=device)
     covered = [(pixels >= axis.start) & (pixels < axis.stop) for axis in axes]
     return torch.stack(covered, dim=1).float()
+
+
+def block_side(longest: int, values_each: int, block_values: Optional[int]) -> int:
+    """Side of a block whose pixels hold so many values each, px.
+
+    Args:
+        longest: Side without a budget.
+        values_each: Values that a pixel holds.
+        block_values: Budget of values, or None.
+    """
+    if block_values is None:
+        return longest
+    return max(1, min(longest, math.isqrt(block_values // values_each)))
 
 
 def _edges(axes: list, length: int, side: int) -> list:
@@ -323,11 +312,11 @@ def _extremes(logits: Tensor, axis: _Axis, edges: list, extreme: Callable) -> Te
     return torch.stack([extreme(logits[:, band], dim=1) for band in bands], dim=1)
 
 
-def _limits(axis: _Axis, band: slice, reached: Tensor) -> tuple:
-    """First and past-the-last pixel of the reached cells of a band; both ``(Q,)``."""
+def _limits(axis: _Axis, reached: Tensor) -> tuple:
+    """First and past-the-last pixel of the reached cells ``(Q, cells)``; both ``(Q,)``."""
     far = torch.iinfo(torch.int64).max
-    first = torch.where(reached, axis.first[band], far).amin(dim=1)
-    return first, torch.where(reached, axis.last[band], 0).amax(dim=1)
+    first = torch.where(reached, axis.first, far).amin(dim=1)
+    return first, torch.where(reached, axis.last, 0).amax(dim=1)
 
 
 def _axis(low: int, padded: int, valid: int, start: int, stop: int, device: torch.device) -> _Axis:

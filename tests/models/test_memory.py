@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mmentity.models import EntityFusionHead
-from mmentity.models.memory import over_views, views_at_a_time, within_budget
+from mmentity.models.memory import memory_budget, over_views, views_at_a_time
 from tests.models.parity import build
 from tests.models.test_task_fusion import logits_of, sample_of
 
@@ -48,8 +48,8 @@ def test_views_at_a_time():
     one = 96 * 96 * 100 * 100 / 2**20
     assert views_at_a_time(views, 96, {'max_memory_mb': 3.5 * one}) == 3
     assert views_at_a_time(views, 96, {'max_memory_mb': one / 2}) == 1
-    assert within_budget(1000, 8, {'max_memory_mb': 1 / 1024}) == 128
-    assert within_budget(1000, 8, None) == 1000
+    assert memory_budget({'max_memory_mb': 1 / 1024}) == 1024
+    assert memory_budget(None) is None
     for value in (0, -1):
         with pytest.raises(ValueError, match=f'max_memory_mb is {value}; it must be positive'):
             views_at_a_time(views, 96, {'max_memory_mb': value})

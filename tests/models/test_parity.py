@@ -153,10 +153,10 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize('strip_pixels', [1 << 22, 700])
+@pytest.mark.parametrize('block_side', [128, 11])
 @pytest.mark.parametrize('case', CASES)
-def test_postprocess_cases(reference, case, strip_pixels, monkeypatch):
-    monkeypatch.setattr('mmentity.models.view_fusion.STRIP_PIXELS', strip_pixels)
+def test_postprocess_cases(reference, case, block_side, monkeypatch):
+    monkeypatch.setattr('mmentity.models.view_fusion.BLOCK_SIDE', block_side)
     _, arrays = reference.load('postprocess_cases')
     arrays = {name.split('/')[1]: arrays[name] for name in arrays if name.startswith(f'{case}/')}
     # the order among equal class scores is not defined: take the official one
