@@ -55,8 +55,12 @@ class _Views(tuple):
 
 def measure_case(case: dict) -> dict:
     """Measure one variant, or compare both."""
-    model = build(options={'model.test_cfg.max_memory_mb': case.get('max_memory_mb')})
-    inputs = inputs_of(case.get('views', VIEWS))
+    options = {
+        'model.test_cfg.max_memory_mb': case.get('max_memory_mb'),
+        'model.panoptic_head.num_queries': case.get('queries', 100),
+    }
+    model = build(options=options)
+    inputs = inputs_of(case.get('views', VIEWS), case.get('size', SIZE))
     with torch.no_grad():
         if case['variant'] == 'difference':
             result = ours(model, inputs)
@@ -71,12 +75,15 @@ def measure_case(case: dict) -> dict:
         return {**figures, **(stages(case['variant'], model, inputs) if repeat > 1 else {})}
 
 
+GROWTH = {'variant': 'mmentity', 'views': 2, 'size': [480, 640]}
 CASES = [
     {'variant': 'difference'},
     {'variant': 'plain'},
     {'variant': 'mmentity'},
     {'variant': 'mmentity', 'max_memory_mb': 4000},
-    *({'variant': 'mmentity', 'views': views} for views in (2, 3, 4)),
+    *({**GROWTH, 'views': views} for views in (2, 3, 4, 5)),
+    *({**GROWTH, 'size': size} for size in ([224, 320], [320, 448], [800, 1088], [1120, 1472])),
+    *({**GROWTH, 'queries': queries} for queries in (50, 200, 400)),
 ]
 
 if __name__ == '__main__':

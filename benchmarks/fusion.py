@@ -13,7 +13,8 @@ from mmentity.models.task_fusion import fuse_panoptic, fuse_semantic
 from mmentity.models.view_fusion import fuse_entities
 from mmentity.models.view_geometry import ViewGeometry
 
-QUERIES, OWNERS, CLASSES = 100, 40, 150
+QUERIES, OWNERS, CLASSES, THINGS = 100, 40, 150, 100
+KINDS = ('entities', 'noise')
 
 
 def plain_probs(logits: Tensor, layout: dict) -> Tensor:
@@ -47,6 +48,22 @@ def plain_semantic(class_probs: Tensor, logits: Tensor, layout: dict) -> Tensor:
     return scores.argmax(dim=0)
 
 
+def plain_panoptic(scores: Tensor, labels: list, logits: Tensor, layout: dict) -> Tensor:
+    """Segments, all masks at full size."""
+    probs = plain_probs(logits, layout)
+    winner = (scores[:, None, None] * probs).argmax(dim=0)
+    segments, stuff = torch.zeros(layout['ori_shape'], dtype=torch.int32), {}
+    for k, label in enumerate(labels):
+        own = probs[k] >= 0.5
+        won = winner == k
+        if (own & won).any() and won.sum() / own.sum() >= 0.8:
+            number = stuff.get(label, k + 1)
+            segments[own & won] = number
+            if label >= THINGS:
+                stuff[label] = number
+    return segments
+
+
 def geometry_of(logits: Tensor, layout: dict) -> ViewGeometry:
     """Where the views lie."""
     return ViewGeometry(
@@ -73,19 +90,27 @@ def steps_of(case: dict) -> dict:
         'semantic': lambda: fuse_semantic(probs[:, :-1], logits, geometry_of(logits, layout)),
         'semantic plain': lambda: plain_semantic(probs[:, :-1], logits, layout),
         'panoptic': lambda: fuse_panoptic(
-            scores[kept], labels[kept].tolist(), logits[kept], geometry_of(logits, layout), 100
+            scores[kept], labels[kept].tolist(), logits[kept], geometry_of(logits, layout), THINGS
+        ),
+        'panoptic plain': lambda: plain_panoptic(
+            scores[kept], labels[kept].tolist(), logits[kept], layout
         ),
     }
 
 
 def measure_case(case: dict) -> dict:
-    """Measure one step, or compare the map with the plain one."""
+    """Measure one step, or compare the maps with the plain ones."""
     steps = steps_of(case)
-    if case['step'] != 'entities difference':
+    if case['step'] != 'difference':
         return measure(steps[case['step']], case.get('repeat', 5), case.get('repeat', 5) > 1)
     fused, (owners, sums) = steps['entities'](), steps['entities plain']()
+    segments, expected = steps['panoptic']().segments, steps['panoptic plain']()
     return {
-        'pixels_that_differ': int((fused.owners != owners).sum()),
+        'pixels_that_differ': {
+            'entities': int((fused.owners != owners).sum()),
+            'semantic': int((steps['semantic']() != steps['semantic plain']()).sum()),
+            'panoptic': int(((segments > 0) != (expected > 0)).sum()),
+        },
         'queries_that_own': int((fused.areas > 0).sum()),
         'largest_relative_difference_of_sums': float(
             ((fused.prob_sums - sums).abs() / sums.clamp(min=1)).max()
@@ -94,24 +119,21 @@ def measure_case(case: dict) -> dict:
 
 
 def cases() -> list:
-    """List what the issue of high resolution asks for, then what growth needs."""
+    """List what is compared with the plain way, then what tells how cost grows."""
     sizes = ((1000, 1333), (2000, 2667), (3000, 4000), (6000, 8000))
     base = {'logits': 'entities', 'size': sizes[1]}
-    listed = [{**base, 'step': 'entities difference'}]
-    listed += [{**base, 'step': step} for step in ('entities', 'entities plain')]
-    for size in sizes:
-        for logits in ('entities', 'noise'):
-            listed.append({'size': size, 'logits': logits, 'step': 'entities'})
-    for step in ('semantic', 'panoptic'):
-        listed += [{'size': size, 'logits': 'entities', 'step': step} for size in sizes]
-        listed.append({'size': sizes[2], 'logits': 'noise', 'step': step})
-    listed.append({**base, 'step': 'semantic plain', 'size': sizes[0]})
-    for queries in (50, 100, 200, 400):
-        listed.append({**base, 'step': 'entities', 'queries': queries})
-    for owners in (10, 20, 40, 80):
-        listed.append({**base, 'step': 'entities', 'owners': owners})
-    for views in (1, 2, 3, 4, 5):
-        listed.append({**base, 'step': 'entities', 'views': views})
+    listed = [{**base, 'step': 'difference', 'size': sizes[0]}]
+    for step in ('entities', 'semantic', 'panoptic'):
+        listed.append({**base, 'step': f'{step} plain'})
+        for size in sizes:
+            kinds = KINDS if size < sizes[3] or step == 'entities' else KINDS[:1]
+            listed += [{'size': size, 'logits': kind, 'step': step} for kind in kinds]
+    for key, values in (
+        ('queries', (50, 200, 400)),
+        ('owners', (10, 20, 80)),
+        ('views', (1, 2, 3, 4)),
+    ):
+        listed += [{**base, 'step': 'entities', key: value} for value in values]
     return listed
 
 

@@ -27,11 +27,12 @@ from mmentity.structures import EntityMap
 SIZE, ENTITIES, SHORT_SIDE = (2000, 2667), 30, 736
 
 
-def record_of(folder: str) -> dict:
+def record_of(folder: str, case: dict) -> dict:
     """A picture on disk and its annotations, as the data set gives them."""
+    size, entities = case.get('size', SIZE), case.get('entities', ENTITIES)
     path = str(Path(folder) / 'picture.jpg')
-    Image.fromarray(photograph(*SIZE)).save(path, quality=92)
-    rles = EntityMap(entity_ids(*SIZE, ENTITIES), ENTITIES).rles()
+    Image.fromarray(photograph(*size)).save(path, quality=92)
+    rles = EntityMap(entity_ids(*size, entities), entities).rles()
     instances = [
         {'mask': rle, 'bbox_label': 0, 'ignore_flag': 0, 'area': int(mask_utils.area(rle))}
         for rle in rles
@@ -95,7 +96,7 @@ def measure_case(case: dict) -> dict:
     """Measure one pipeline with or without the JPEG, or compare their targets."""
     function = through_masks if case['pipeline'] == 'masks' else through_maps
     with tempfile.TemporaryDirectory() as folder:
-        record = record_of(folder)
+        record = record_of(folder, case)
         loaded = LoadEntityImage()(dict(record))
         if case['pipeline'] == 'difference':
             views, maps = through_maps(dict(loaded))
@@ -122,6 +123,16 @@ CASES = [
         for pipeline in ('maps', 'masks')
     ),
     {'pipeline': 'parts'},
+    *(
+        {'pipeline': pipeline, 'jpeg': False, 'size': size}
+        for size in ((1000, 1333), (3000, 4000), (4000, 5333))
+        for pipeline in ('maps', 'masks')
+    ),
+    *(
+        {'pipeline': pipeline, 'jpeg': False, 'entities': entities}
+        for entities in (10, 100)
+        for pipeline in ('maps', 'masks')
+    ),
 ]
 
 if __name__ == '__main__':

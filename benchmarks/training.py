@@ -12,7 +12,7 @@ from plain_models import PlainCropFormer, build
 from scenes import entity_ids, photograph
 from torch import nn
 
-PICTURES, VIEWS, SIZE, ENTITIES = 2, 2, (640, 864), 25
+PICTURES, VIEWS, SIZE, ENTITIES = 2, 2, (480, 640), 25
 
 
 def batch_of(model: nn.Module, case: dict) -> dict:
@@ -33,16 +33,34 @@ def batch_of(model: nn.Module, case: dict) -> dict:
     return model.data_preprocessor({'inputs': inputs, 'data_samples': samples}, training=True)
 
 
+def model_of(case: dict) -> nn.Module:
+    """Build the model with the options of a case."""
+    options = {f'model.{part}.with_cp': True for part in case.get('with_cp', ())}
+    model = build(options={'model.backbone.drop_path_rate': 0.0, **options}).train()
+    if 'memory_format' in case:
+        model = model.to(memory_format=getattr(torch, case['memory_format']))
+    compiled = case.get('compile', ())
+    if 'backbone' in compiled:
+        model.backbone = torch.compile(model.backbone)
+    if 'decoders' in compiled:
+        head = model.panoptic_head
+        head.pixel_decoder = torch.compile(head.pixel_decoder)
+        for layer in head.transformer_decoder.layers:
+            layer.forward = torch.compile(layer.forward)
+    return model
+
+
 def losses_of(case: dict, model: nn.Module, data: dict) -> dict:
     """Losses of the variant of a case."""
     model = PlainCropFormer(model) if case['variant'] == 'plain' else model
-    return model.loss(data['inputs'], data['data_samples'])
+    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=case.get('amp', False)):
+        return model.loss(data['inputs'], data['data_samples'])
 
 
 def measure_case(case: dict) -> dict:
     """Measure a step of one variant, or compare both."""
     torch.manual_seed(0)
-    model = build(options={'model.backbone.drop_path_rate': 0.0}).train()
+    model = model_of(case)
     data = batch_of(model, case)
     if case['variant'] == 'difference':
         return compare(model, data)
@@ -80,7 +98,22 @@ def compare(model: nn.Module, data: dict) -> dict:
     }
 
 
-CASES = [{'variant': 'difference'}, {'variant': 'plain'}, {'variant': 'mmentity'}]
+SMALL = {'variant': 'mmentity', 'size': [320, 448]}
+CASES = [
+    {'variant': 'difference', 'size': [320, 448]},
+    {'variant': 'plain'},
+    {'variant': 'mmentity'},
+    {**SMALL, 'variant': 'plain'},
+    SMALL,
+    {**SMALL, 'with_cp': ['backbone']},
+    {**SMALL, 'with_cp': ['panoptic_head']},
+    {**SMALL, 'with_cp': ['backbone', 'panoptic_head']},
+    {**SMALL, 'amp': True},
+    {**SMALL, 'memory_format': 'channels_last'},
+    {**SMALL, 'compile': ['backbone']},
+    {**SMALL, 'compile': ['backbone', 'decoders']},
+    *({**SMALL, 'entities': entities} for entities in (5, 50, 100)),
+]
 
 if __name__ == '__main__':
     run(__file__, CASES, measure_case, 'training')
