@@ -6,6 +6,7 @@ python benchmarks/tables.py
 import json
 import re
 from pathlib import Path
+from typing import Optional
 
 from mmentity.files import whole_file
 
@@ -13,18 +14,60 @@ HERE = Path(__file__).parent
 PAGE = HERE.parent / 'docs' / 'performance.md'
 
 
-def table(rows: list) -> str:
-    """Render the rows of one benchmark; what a case asks for comes first."""
-    keys = list(dict.fromkeys(key for row in rows for key in row['case']))
-    figures = list(dict.fromkeys(key for row in rows for key in row['figures']))
-    figures = [key for key in figures if key not in ('seconds', 'median_s', 'stages_s')]
-    lines = [_line([*keys, *figures, 'runs']), _line(['---'] * (len(keys) + len(figures) + 1))]
+# what a plain case is called, in place of which value of which key
+BASELINES = {
+    'fusion': ('step', '{} plain'),
+    'scoring': ('variant', 'pycocotools'),
+    'loading': ('pipeline', 'masks'),
+    'forward': ('variant', 'plain'),
+    'training': ('variant', 'plain'),
+}
+# cases that are there for the plots of growth, and options of the network
+GROWTH = {
+    'fusion': {'queries', 'owners', 'views'},
+    'loading': {'size', 'entities'},
+    'forward': {'views', 'queries'},
+    'training': {'entities'},
+}
+OPTIONS = {'max_memory_mb', 'with_cp', 'amp', 'memory_format', 'compile'}
+HIDDEN = {'seconds', 'median_s', 'median_cpu_s', 'peak_mib', 'stages_s'}
+
+
+def table(name: str, rows: list) -> str:
+    """Render the rows of one benchmark beside the plain case of each."""
+    rows = [row for row in rows if not GROWTH.get(name, set()) & row['case'].keys()]
+    measured = [row for row in rows if 'peak_mib' in row['figures']]
+    head = ['case', 'time, s', 'CPU time, s', 'memory, MiB', 'time of plain', 'memory of plain']
+    lines = [_line(head), _line(['---'] * len(head))]
+    for row in measured:
+        figures = row['figures']
+        plain = _plain_of(name, row, measured)
+        ratios = [
+            '' if plain is None else f'{plain[key] / figures[key]:.3g} x'
+            for key in ('median_s', 'peak_mib')
+        ]
+        values = [figures['median_s'], figures['median_cpu_s'], figures['peak_mib']]
+        lines.append(_line([_text(row['case']), *map(_text, values), *ratios]))
+    runs = sorted({len(row['figures']['seconds']) for row in measured})
+    lines += ['', f'Medians of {" or ".join(map(str, runs))} runs; the highest of their memory.']
     for row in rows:
-        values = [row['case'].get(key, '') for key in keys]
-        values += [row['figures'].get(key, '') for key in figures]
-        runs = len(row['figures'].get('seconds', [])) or ''
-        lines.append(_line([*(_text(value) for value in values), runs]))
+        others = {key: value for key, value in row['figures'].items() if key not in HIDDEN}
+        if others:
+            lines += [f'{_text(row["case"])}: {_text(others)}.']
+        if 'stages_s' in row['figures']:
+            lines += [
+                f'{_text(row["case"])}, s of each stage: {_text(row["figures"]["stages_s"])}.'
+            ]
     return '\n'.join([*lines, '', f'Measured on {_environment(rows[-1]["environment"])}.'])
+
+
+def _plain_of(name: str, row: dict, rows: list) -> Optional[dict]:
+    """Figures of the plain way to do the same, None where it was not measured."""
+    key, word = BASELINES[name]
+    case = {k: value for k, value in row['case'].items() if k not in OPTIONS}
+    plain = {**case, key: word.format(case[key])}
+    found = [other['figures'] for other in rows if other['case'] == plain]
+    return found[0] if found and row['case'] != plain else None
 
 
 def _environment(environment: dict) -> str:
@@ -46,7 +89,7 @@ def _line(values: list) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, list):
-        return ' x '.join(map(str, value))
+        return (' x ' if isinstance(value[0], int) else ' and ').join(map(str, value))
     if isinstance(value, dict):
         return ', '.join(f'{key} {_text(item)}' for key, item in value.items())
     return f'{value:.3g}' if isinstance(value, float) else str(value)
@@ -59,7 +102,7 @@ def main() -> None:
         marks = (f'<!-- {path.stem} -->', f'<!-- end of {path.stem} -->')
         if marks[0] not in page:
             raise SystemExit(f'{PAGE.name} has no marks {marks[0]} and {marks[1]} for {path.name}')
-        text = '\n'.join([marks[0], table(json.loads(path.read_text())), marks[1]])
+        text = '\n'.join([marks[0], table(path.stem, json.loads(path.read_text())), marks[1]])
         pattern = re.escape(marks[0]) + '.*?' + re.escape(marks[1])
         page = re.sub(pattern, lambda _, text=text: text, page, flags=re.DOTALL)
     with whole_file(PAGE) as partial:

@@ -112,7 +112,6 @@ CASES = [
     {**SMALL, 'memory_format': 'channels_last'},
     {**SMALL, 'compile': ['backbone']},
     {**SMALL, 'compile': ['backbone', 'decoders']},
-    *({**SMALL, 'entities': entities} for entities in (5, 50, 100)),
 ]
 
 if __name__ == '__main__':

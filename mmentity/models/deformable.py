@@ -144,7 +144,7 @@ class _SampledSums(torch.autograd.Function):
         ctx.save_for_backward(values, x, y, attention)
         ctx.layout = (sizes, attention.shape[1], num_points)
         rows = BorderedRows(values, *ctx.layout)
-        sums = torch.empty_like(values[:1]).expand(len(attention), -1).contiguous()
+        sums = values.new_empty((len(attention), values.shape[1]))
         for chunk in _chunks(len(attention)):
             sums[chunk] = rows.sums((x[chunk], y[chunk]), attention[chunk])
         return sums

@@ -58,6 +58,24 @@ def test_bags_equal_bilinear_sampling(spread, monkeypatch):
         assert torch.allclose(gradients[1][name], gradient, rtol=1e-3, atol=1e-5 * scale), name
 
 
+def test_what_is_not_a_number_stays_so_and_harms_nothing_else():
+    _, bags = both(MultiScaleDeformableAttention(32, 4, num_levels=1, batch_first=True))
+    query = torch.randn(1, 12, 32)
+    query[0, 5] = torch.nan
+    inputs = {
+        'value': torch.randn(1, 12, 32),
+        'reference_points': torch.rand(1, 12, 1, 2),
+        'spatial_shapes': torch.tensor([[3, 4]]),
+        'level_start_index': torch.tensor([0]),
+    }
+    result = bags(query.requires_grad_(), **inputs)
+    assert result[0, 5].isnan().all()
+    others = torch.arange(12) != 5
+    assert result[0, others].isfinite().all()
+    result[0, others].sum().backward()
+    assert query.grad[0, others].isfinite().all()
+
+
 def test_fused_attention_equals_the_plain_one():
     plain, fused = both(MultiheadAttention(32, 4, batch_first=True))
     assert type(fused) is FusedAttention
