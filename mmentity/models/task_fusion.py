@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
-from mmentity.models.view_fusion import Extents, look_up
+from mmentity.models.view_fusion import look_up
 from mmentity.models.view_geometry import ROUNDING, Blocks, ViewGeometry, block_side
 from mmentity.structures.rle import encode_patches
 
@@ -252,3 +252,37 @@ def fuse_instances(mask_logits: Tensor, geometry: ViewGeometry) -> InstanceMasks
             patches.append((inside.cpu().numpy(), x0, box[1]))
         rles.append(encode_patches(patches, geometry.height, geometry.width))
     return InstanceMasks(rles, areas, prob_sums, extents.boxes_xyxy_px())
+
+
+class Extents:
+    """Tight boxes of masks that come in patches.
+
+    Args:
+        num_masks: Number of masks N.
+        height: Height of the picture, px.
+        width: Width of the picture, px.
+        device: Where the masks are.
+    """
+
+    def __init__(self, num_masks: int, height: int, width: int, device: torch.device) -> None:
+        self.rows = torch.zeros((num_masks, height), dtype=torch.bool, device=device)
+        self.columns = torch.zeros((num_masks, width), dtype=torch.bool, device=device)
+
+    def add(self, k: int, mask: Tensor, x0: int, y0: int) -> None:
+        """Add a patch of the k-th mask, bool ``(h, w)`` at ``(x0, y0)``."""
+        height, width = mask.shape
+        self.rows[k, y0 : y0 + height] |= mask.any(dim=1)
+        self.columns[k, x0 : x0 + width] |= mask.any(dim=0)
+
+    def boxes_xyxy_px(self) -> Tensor:
+        """Boxes int64 ``(N, 4)``; 0 for an empty mask."""
+        (x0, x1), (y0, y1) = (_ends(seen) for seen in (self.columns, self.rows))
+        return torch.stack([x0, y0, x1, y1], dim=1)
+
+
+def _ends(seen: Tensor) -> tuple:
+    """First and past-the-last True of each row of ``(N, length)``; 0 where there is none."""
+    numbers = seen.to(torch.uint8)
+    first = numbers.argmax(dim=1)
+    last = seen.shape[1] - numbers.flip(1).argmax(dim=1)
+    return first, torch.where(seen.any(dim=1), last, 0)

@@ -15,12 +15,13 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
+from mmentity.models.block_probs import BlockProbs
 from mmentity.models.view_geometry import ROUNDING, ViewGeometry, block_side
 
-# longest side of a block, px
-BLOCK_SIDE = 128
-# queries of a block that are looked at together
-GROUP = 4
+# low-res cells along the side of a block
+BLOCK_CELLS = 10
+# pixels of the blocks that are worked on together
+CHUNK_PIXELS = 1 << 19
 
 
 class FusedMasks(NamedTuple):
@@ -57,8 +58,8 @@ def fuse_entities(
             larger; at least 0.5.
         sigmoid_twice: Whether ``prob_sums`` are sums of the sigmoid of the
             probability, as in the official release.
-        block_values: Most values that a block holds; changes memory and time
-            only. By default the side of a block is the bound.
+        block_values: Values to hold at a time; changes memory and time only. By
+            default ``CHUNK_PIXELS`` is the bound.
 
     Raises:
         ValueError: If ``mask_thr`` is below 0.5.
@@ -66,7 +67,9 @@ def fuse_entities(
     if not 0.5 <= mask_thr < 1:
         raise ValueError(f'mask_thr is {mask_thr}; it must be at least 0.5 and below 1')
     mask_logits = mask_logits.float()
-    blocks = geometry.blocks(mask_logits, block_side(BLOCK_SIDE, GROUP, block_values))
+    chunk_pixels = min(CHUNK_PIXELS, (block_values or 8 * CHUNK_PIXELS) // 8)
+    side = block_side(geometry.side_of(BLOCK_CELLS), 1, max(1, chunk_pixels))
+    blocks = geometry.blocks(mask_logits, side)
     owns_all = blocks.lower > mask_thr + ROUNDING
     # a query that owns all of a block leaves nothing to those after it
     taken_before = (owns_all.cumsum(dim=0) - owns_all.long()) > 0
@@ -74,14 +77,16 @@ def fuse_entities(
     settled = owns_all.any(dim=0) & (can_own.sum(dim=0) == 1)
     owner = can_own.int().argmax(dim=0)
 
-    fusion = _Fusion(blocks.spread(((owner + 1) * settled).int()), len(mask_logits), sigmoid_twice)
-    for block, box in blocks.boxes(can_own.any(dim=0)):
-        queries = torch.nonzero(can_own[(slice(None), *block)]).flatten()
-        if settled[block]:
-            fusion.own(int(queries), box, geometry.probs(mask_logits, box, queries)[0])
-            continue
-        own_probs = fusion.claim(queries, box, mask_logits, geometry, mask_thr)
-        fusion.measure(box, own_probs)
+    probs = BlockProbs(mask_logits, geometry, blocks)
+    owners = blocks.spread(((owner + 1) * settled).int())
+    fusion = _Fusion(owners, len(mask_logits), probs, mask_thr, sigmoid_twice)
+    chunk = max(1, chunk_pixels // side**2)
+    for views, *places in probs.groups(settled):
+        for rows, columns in zip(*(place.split(chunk) for place in places)):
+            fusion.own(owner[rows, columns], rows, columns, views)
+    for views, *places in probs.groups(can_own.any(dim=0) & ~settled):
+        for rows, columns in zip(*(place.split(chunk) for place in places)):
+            fusion.claim(can_own[:, rows, columns].T, rows, columns, views)
     return fusion.masks()
 
 
@@ -91,109 +96,115 @@ class _Fusion:
     Args:
         owners: Map of owners as far as it is settled, int32 ``(H0, W0)``.
         num_queries: Queries Q.
+        probs: Probabilities of masks in blocks.
+        mask_thr: As in :func:`fuse_entities`.
         sigmoid_twice: As in :func:`fuse_entities`.
     """
 
-    def __init__(self, owners: Tensor, num_queries: int, sigmoid_twice: bool) -> None:
+    def __init__(
+        self,
+        owners: Tensor,
+        num_queries: int,
+        probs: BlockProbs,
+        mask_thr: float,
+        sigmoid_twice: bool,
+    ) -> None:
         self.owners = owners
+        self.probs = probs
+        self.mask_thr = mask_thr
         self.sigmoid_twice = sigmoid_twice
         self.prob_sums = torch.zeros(num_queries, dtype=torch.float64, device=owners.device)
-        self.extents = Extents(num_queries, *owners.shape, owners.device)
+        # the far sides are negative, so that every side is a minimum
+        self.sides = torch.zeros((num_queries, 4), dtype=torch.int64, device=owners.device)
+        self.sides[:, :2] = max(owners.shape)
 
-    def own(self, query: int, box: tuple, probs: Tensor) -> None:
-        """Measure a query in a box that it owns; probabilities ``(h, w)``, overwritten."""
-        self.extents.add_box(query, box)
-        values = probs.sigmoid_() if self.sigmoid_twice else probs
-        self.prob_sums[query] += values.sum(dtype=torch.float64)
+    def own(self, queries: Tensor, rows: Tensor, columns: Tensor, views: list) -> None:
+        """Measure queries in blocks that they own.
 
-    def claim(
-        self,
-        queries: Tensor,
-        box: tuple,
-        mask_logits: Tensor,
-        geometry: ViewGeometry,
-        mask_thr: float,
-    ) -> Tensor:
-        """Let queries claim the pixels of a box in turns, until none is free.
+        Args:
+            queries: Owner of each block, int64 ``(N,)``.
+            rows: Row of each block, int64 ``(N,)``.
+            columns: Column of each block, int64 ``(N,)``.
+            views: Views that cover the blocks.
+        """
+        values = self._values(self.probs.probs(queries, rows, columns, views))
+        down, across = (own[k] for own, k in zip(self.probs.own, (rows, columns)))
+        sums = (down[:, None] @ values @ across[:, :, None]).flatten()
+        self.prob_sums.index_add_(0, queries, sums.double())
+        self._extend(queries, rows, columns, down, across)
+
+    def claim(self, can_own: Tensor, rows: Tensor, columns: Tensor, views: list) -> None:
+        """Let queries claim the pixels of blocks in turns, until none is free.
+
+        Args:
+            can_own: Which queries come into question, at least one for each block,
+                bool ``(N, Q)``.
+            rows: Row of each block, int64 ``(N,)``.
+            columns: Column of each block, int64 ``(N,)``.
+            views: Views that cover the blocks.
+        """
+        queries = torch.nonzero(can_own)[:, 1]
+        stop = can_own.sum(dim=1).cumsum(dim=0)
+        turn = stop - can_own.sum(dim=1)
+        shape = (len(rows), *(pixels.shape[1] for pixels in self.probs.pixels))
+        owners, own_probs = self.owners.new_zeros(shape), torch.zeros(shape, device=turn.device)
+        while len(rows):
+            query = queries[turn]
+            probs = self.probs.probs(query, rows, columns, views)
+            claimed = (probs > self.mask_thr).logical_and_(owners == 0)
+            owners += claimed * (query + 1).int()[:, None, None]
+            own_probs += probs.mul_(claimed)
+            self._extend(query, rows, columns, probs.amax(dim=2), probs.amax(dim=1))
+            turn = turn + 1
+            is_done = (owners.flatten(1).amin(dim=1) > 0) | (turn == stop)
+            self._finish(*(tensor[is_done] for tensor in (owners, own_probs, rows, columns)))
+            owners, own_probs, rows, columns, turn, stop = (
+                tensor[~is_done] for tensor in (owners, own_probs, rows, columns, turn, stop)
+            )
+
+    def _finish(self, owners: Tensor, own_probs: Tensor, rows: Tensor, columns: Tensor) -> None:
+        """Write blocks into the map, and measure them."""
+        ys, xs = (pixels[k] for pixels, k in zip(self.probs.pixels, (rows, columns)))
+        self.owners[ys[:, :, None], xs[:, None]] = owners
+        down, across = (own[k] for own, k in zip(self.probs.own, (rows, columns)))
+        values = self._values(own_probs).mul_(down[:, :, None]).mul_(across[:, None])
+        length = len(self.prob_sums) + 1
+        sums = owners.flatten().bincount(values.flatten().double(), minlength=length)
+        self.prob_sums += sums[1:]
+
+    def _values(self, probs: Tensor) -> Tensor:
+        return probs.sigmoid_() if self.sigmoid_twice else probs
+
+    def _extend(
+        self, queries: Tensor, rows: Tensor, columns: Tensor, down: Tensor, across: Tensor
+    ) -> None:
+        """Extend the boxes of queries by the rows and columns of blocks that they have.
 
         Args:
             queries: int64 ``(N,)``.
-            box: xyxy px.
-            mask_logits: ``(Q, V, h, w)``.
-            geometry: Where the views lie in the picture.
-            mask_thr: As in :func:`fuse_entities`.
-
-        Returns:
-            Probability of the owner of each pixel, 0 where it has none.
+            rows: Row of each block, int64 ``(N,)``.
+            columns: Column of each block, int64 ``(N,)``.
+            down: Rows of the block, positive where the query has a pixel, ``(N, side)``.
+            across: The same of columns.
         """
-        left, top, right, bottom = box
-        owners = self.owners[top:bottom, left:right]
-        own_probs = torch.zeros(owners.shape, device=owners.device)
-        for group in queries.split(GROUP):
-            probs = geometry.probs(mask_logits, box, group)
-            for query, prob in zip(group.tolist(), probs):
-                claimed = (prob > mask_thr).logical_and_(owners == 0)
-                if claimed.any():
-                    self.extents.add(query, claimed, left, top)
-                    owners.masked_fill_(claimed, query + 1)
-                    own_probs += prob.mul_(claimed)
-            if owners.all():
-                break
-        return own_probs
-
-    def measure(self, box: tuple, own_probs: Tensor) -> None:
-        """Add the probabilities of the owners in a box, ``(h, w)``, overwritten."""
-        left, top, right, bottom = box
-        values = own_probs.sigmoid_() if self.sigmoid_twice else own_probs
-        owners = self.owners[top:bottom, left:right].flatten()
-        sums = owners.bincount(values.flatten().double(), minlength=len(self.prob_sums) + 1)
-        self.prob_sums += sums[1:]
+        some = torch.nonzero(down.amax(dim=1) > 0).flatten()
+        ends = []
+        for pixels, blocks, seen in zip(self.probs.pixels, (rows, columns), (down, across)):
+            pixels, seen = pixels[blocks[some]], (seen[some] > 0).byte()
+            first = seen.argmax(dim=1, keepdim=True)
+            last = seen.shape[1] - 1 - seen.flip(1).argmax(dim=1, keepdim=True)
+            ends.append([pixels.gather(1, first), -pixels.gather(1, last) - 1])
+        sides = torch.cat([ends[1][0], ends[0][0], ends[1][1], ends[0][1]], dim=1)
+        place = queries[some, None].expand(-1, 4)
+        self.sides.scatter_reduce_(0, place, sides, 'amin')
 
     def masks(self) -> FusedMasks:
         """Give what was made."""
         length = len(self.prob_sums) + 1
         areas = sum(strip.flatten().bincount(minlength=length) for strip in self.owners.split(256))
-        return FusedMasks(self.owners, areas[1:], self.prob_sums, self.extents.boxes_xyxy_px())
-
-
-class Extents:
-    """Tight boxes of masks that come in patches.
-
-    Args:
-        num_masks: Number of masks N.
-        height: Height of the picture, px.
-        width: Width of the picture, px.
-        device: Where the masks are.
-    """
-
-    def __init__(self, num_masks: int, height: int, width: int, device: torch.device) -> None:
-        self.rows = torch.zeros((num_masks, height), dtype=torch.bool, device=device)
-        self.columns = torch.zeros((num_masks, width), dtype=torch.bool, device=device)
-
-    def add(self, k: int, mask: Tensor, x0: int, y0: int) -> None:
-        """Add a patch of the k-th mask, bool ``(h, w)`` at ``(x0, y0)``."""
-        height, width = mask.shape
-        self.rows[k, y0 : y0 + height] |= mask.any(dim=1)
-        self.columns[k, x0 : x0 + width] |= mask.any(dim=0)
-
-    def add_box(self, k: int, box: tuple) -> None:
-        """Add a whole box xyxy px of the k-th mask."""
-        left, top, right, bottom = box
-        self.rows[k, top:bottom] = True
-        self.columns[k, left:right] = True
-
-    def boxes_xyxy_px(self) -> Tensor:
-        """Boxes int64 ``(N, 4)``; 0 for an empty mask."""
-        (x0, x1), (y0, y1) = (_ends(seen) for seen in (self.columns, self.rows))
-        return torch.stack([x0, y0, x1, y1], dim=1)
-
-
-def _ends(seen: Tensor) -> tuple:
-    """First and past-the-last True of each row of ``(N, length)``; 0 where there is none."""
-    numbers = seen.to(torch.uint8)
-    first = numbers.argmax(dim=1)
-    last = seen.shape[1] - numbers.flip(1).argmax(dim=1)
-    return first, torch.where(seen.any(dim=1), last, 0)
+        boxes = self.sides * self.sides.new_tensor([1, 1, -1, -1])
+        boxes[areas[1:] == 0] = 0
+        return FusedMasks(self.owners, areas[1:], self.prob_sums, boxes)
 
 
 def look_up(ids: Tensor, table: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ pixels a positive logit reaches.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
 import torch
@@ -20,7 +20,7 @@ PATCH = 256
 ROUNDING = 1e-5
 
 
-class _Axis(NamedTuple):
+class Axis(NamedTuple):
     """Resizing along one axis of one view.
 
     Attributes:
@@ -168,6 +168,11 @@ class ViewGeometry:
         for top in range(0, self.height, step):
             yield top, min(top + step, self.height)
 
+    def side_of(self, cells: int) -> int:
+        """Pixels of the picture that so many low-res cells of the whole view make."""
+        used = self.rows[0].cells[1][-1]
+        return max(1, round(cells * self.height / used))
+
     def blocks(self, mask_logits: Tensor, side: int) -> Blocks:
         """Bound the probabilities of masks in the blocks of a picture.
 
@@ -187,12 +192,11 @@ class ViewGeometry:
         count = mask_logits.new_zeros(shape)
         for view, (row, column) in enumerate(zip(self.rows, self.columns)):
             down, across = _inside(row, rows), _inside(column, columns)
-            for total, extreme in zip(bounds, (torch.amin, torch.amax)):
-                logits = _extremes(mask_logits[:, view], row, rows[down], extreme)
-                logits = _extremes(logits.mT, column, columns[across], extreme).mT
-                total[:, down.start : down.stop - 1, across.start : across.stop - 1] += (
-                    logits.sigmoid()
-                )
+            extremes = _extremes(mask_logits[None, :, view].expand(2, -1, -1, -1), row, rows[down])
+            extremes = _extremes(extremes.mT.contiguous(), column, columns[across]).mT
+            bounds[..., down.start : down.stop - 1, across.start : across.stop - 1] += (
+                extremes.sigmoid()
+            )
             count[down.start : down.stop - 1, across.start : across.stop - 1] += 1
         return Blocks(rows, columns, *bounds.div_(count))
 
@@ -301,25 +305,31 @@ def _edges(axes: list, length: int, side: int) -> list:
     return sorted({*range(0, length, side), *ends, length})
 
 
-def _inside(axis: _Axis, edges: list) -> slice:
+def _inside(axis: Axis, edges: list) -> slice:
     """Edges of the blocks that lie inside a view."""
     return slice(edges.index(axis.start), edges.index(axis.stop) + 1)
 
 
-def _extremes(logits: Tensor, axis: _Axis, edges: list, extreme: Callable) -> Tensor:
-    """Least or greatest logit of each block along the rows, ``(Q, h, w)`` to ``(Q, N, w)``."""
-    bands = (axis.band(*ends) for ends in zip(edges[:-1], edges[1:]))
-    return torch.stack([extreme(logits[:, band], dim=1) for band in bands], dim=1)
+def _extremes(logits: Tensor, axis: Axis, edges: list) -> Tensor:
+    """Least and greatest logit of blocks along the rows, ``(2, Q, h, w)`` to ``(2, Q, N, w)``."""
+    least, greatest = logits
+    bands = [axis.band(*ends) for ends in zip(edges[:-1], edges[1:])]
+    return torch.stack(
+        [
+            torch.stack([least[:, band].amin(dim=1) for band in bands], dim=1),
+            torch.stack([greatest[:, band].amax(dim=1) for band in bands], dim=1),
+        ]
+    )
 
 
-def _limits(axis: _Axis, reached: Tensor) -> tuple:
+def _limits(axis: Axis, reached: Tensor) -> tuple:
     """First and past-the-last pixel of the reached cells ``(Q, cells)``; both ``(Q,)``."""
     far = torch.iinfo(torch.int64).max
     first = torch.where(reached, axis.first, far).amin(dim=1)
     return first, torch.where(reached, axis.last, 0).amax(dim=1)
 
 
-def _axis(low: int, padded: int, valid: int, start: int, stop: int, device: torch.device) -> _Axis:
+def _axis(low: int, padded: int, valid: int, start: int, stop: int, device: torch.device) -> Axis:
     """Resizing of ``low`` cells to ``padded``, cut to ``valid``, to pixels ``start..stop``."""
     size = stop - start
     outer, outer_weight = _bilinear(valid, size, device)
@@ -332,7 +342,7 @@ def _axis(low: int, padded: int, valid: int, start: int, stop: int, device: torc
     every_cell = torch.arange(low, device=device)
     first = torch.searchsorted(highs.contiguous(), every_cell, right=True) + start
     last = torch.searchsorted(lows.contiguous(), every_cell, right=True) + start
-    return _Axis(matrix, (lows.tolist(), highs.tolist()), first, last, start, stop)
+    return Axis(matrix, (lows.tolist(), highs.tolist()), first, last, start, stop)
 
 
 def _bilinear(source: int, target: int, device: torch.device) -> tuple:

@@ -153,10 +153,10 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize('block_side', [128, 11])
+@pytest.mark.parametrize('block_cells', [10, 3])
 @pytest.mark.parametrize('case', CASES)
-def test_postprocess_cases(reference, case, block_side, monkeypatch):
-    monkeypatch.setattr('mmentity.models.view_fusion.BLOCK_SIDE', block_side)
+def test_postprocess_cases(reference, case, block_cells, monkeypatch):
+    monkeypatch.setattr('mmentity.models.view_fusion.BLOCK_CELLS', block_cells)
     _, arrays = reference.load('postprocess_cases')
     arrays = {name.split('/')[1]: arrays[name] for name in arrays if name.startswith(f'{case}/')}
     # the order among equal class scores is not defined: take the official one

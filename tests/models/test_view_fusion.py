@@ -62,9 +62,10 @@ def logits_of(kind, num_queries, low):
 
 @pytest.mark.parametrize('kind', ['noise', 'blobs', 'empty', 'full', 'lonely', 'saturated'])
 @pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('block_side', [128, 16])
-def test_equals_the_plain_implementation(kind, size, block_side, monkeypatch):
-    monkeypatch.setattr('mmentity.models.view_fusion.BLOCK_SIDE', block_side)
+@pytest.mark.parametrize('block_cells', [10, 3])
+def test_equals_the_plain_implementation(kind, size, block_cells, monkeypatch):
+    monkeypatch.setattr('mmentity.models.view_fusion.BLOCK_CELLS', block_cells)
+    monkeypatch.setattr('mmentity.models.view_fusion.CHUNK_PIXELS', 4000)
     torch.manual_seed(0)
     boxes, shapes, padded = layout(*size)
     mask_logits = logits_of(kind, 12, [side // 4 for side in padded])
