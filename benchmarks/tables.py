@@ -6,7 +6,6 @@ python benchmarks/tables.py
 import json
 import re
 from pathlib import Path
-from typing import Optional
 
 from mmentity.files import whole_file
 
@@ -37,17 +36,25 @@ def table(name: str, rows: list) -> str:
     """Render the rows of one benchmark beside the plain case of each."""
     rows = [row for row in rows if not GROWTH.get(name, set()) & row['case'].keys()]
     measured = [row for row in rows if 'peak_mib' in row['figures']]
-    head = ['case', 'time, s', 'CPU time, s', 'memory, MiB', 'time of plain', 'memory of plain']
+    head = [
+        'case',
+        'time, s',
+        'CPU time, s',
+        'memory, MiB',
+        'against',
+        'times faster',
+        'times less',
+    ]
     lines = [_line(head), _line(['---'] * len(head))]
     for row in measured:
         figures = row['figures']
-        plain = _plain_of(name, row, measured)
+        against, other = _baseline_of(name, row['case'], measured)
         ratios = [
-            '' if plain is None else f'{plain[key] / figures[key]:.3g} x'
+            f'{other[key] / figures[key]:.3g} x' if other else ''
             for key in ('median_s', 'peak_mib')
         ]
         values = [figures['median_s'], figures['median_cpu_s'], figures['peak_mib']]
-        lines.append(_line([_text(row['case']), *map(_text, values), *ratios]))
+        lines.append(_line([_text(row['case']), *map(_text, values), against, *ratios]))
     runs = sorted({len(row['figures']['seconds']) for row in measured})
     lines += ['', f'Medians of {" or ".join(map(str, runs))} runs; the highest of their memory.']
     for row in rows:
@@ -61,13 +68,16 @@ def table(name: str, rows: list) -> str:
     return '\n'.join([*lines, '', f'Measured on {_environment(rows[-1]["environment"])}.'])
 
 
-def _plain_of(name: str, row: dict, rows: list) -> Optional[dict]:
-    """Figures of the plain way to do the same, None where it was not measured."""
+def _baseline_of(name: str, case: dict, rows: list) -> tuple:
+    """Name and figures of what a case is compared with; empty where that was not measured."""
     key, word = BASELINES[name]
-    case = {k: value for k, value in row['case'].items() if k not in OPTIONS}
-    plain = {**case, key: word.format(case[key])}
-    found = [other['figures'] for other in rows if other['case'] == plain]
-    return found[0] if found and row['case'] != plain else None
+    options = case.keys() & OPTIONS
+    baseline = {k: value for k, value in case.items() if k not in options}
+    against = 'the same without' if options else word.format(case[key])
+    if not options:
+        baseline[key] = against
+    found = [row['figures'] for row in rows if row['case'] == baseline != case]
+    return (against, found[0]) if found else ('', {})
 
 
 def _environment(environment: dict) -> str:
