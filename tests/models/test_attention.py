@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransformerEncoder
 from torch import nn
 
 from mmentity.models import deformable
@@ -56,6 +57,28 @@ def test_bags_equal_bilinear_sampling(spread, monkeypatch):
     for name, gradient in gradients[0].items():
         scale = gradient.abs().max()
         assert torch.allclose(gradients[1][name], gradient, rtol=1e-3, atol=1e-5 * scale), name
+
+
+def test_encoder_of_chunks_equals_the_plain_one(monkeypatch):
+    monkeypatch.setattr(deformable, 'QUERY_CHUNK', 13)
+    attention = {'embed_dims': 32, 'num_heads': 4, 'num_levels': 2, 'num_points': 3}
+    layer = {'self_attn_cfg': attention, 'ffn_cfg': {'embed_dims': 32, 'feedforward_channels': 64}}
+    plain, chunks = both(Mask2FormerTransformerEncoder(num_layers=2, layer_cfg=layer))
+    assert type(chunks.layers[0]) is deformable.ChunkedEncoderLayer
+    inputs = {
+        'query_pos': torch.randn(2, 41, 32),
+        'key_padding_mask': torch.rand(2, 41) < 0.2,
+        'reference_points': torch.rand(2, 41, 2, 2),
+        'spatial_shapes': torch.tensor([[5, 7], [3, 2]]),
+        'level_start_index': torch.tensor([0, 35]),
+        'valid_ratios': torch.ones(2, 2, 2),
+    }
+    query = torch.randn(2, 41, 32)
+    with torch.no_grad():
+        expected, result = plain(query=query, **inputs), chunks(query=query, **inputs)
+    assert torch.allclose(result, expected, atol=1e-4)
+    assert result.transpose(1, 2).is_contiguous()
+    assert torch.allclose(chunks(query=query, **inputs), expected, atol=1e-4), 'with a gradient'
 
 
 def test_what_is_not_a_number_stays_so_and_harms_nothing_else():
