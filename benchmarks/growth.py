@@ -145,7 +145,7 @@ def points_of(rows: list, panel: Panel, check: Callable, measure: str, page: str
 def draw_panel(axis: object, rows: list, panel: Panel, place: int, page: str) -> None:
     """Draw the lines of one measure with their slopes, and the slope of theory."""
     measure = list(MEASURES)[place]
-    theory = panel.theory[place]
+    theory, places = panel.theory[place], set()
     for label, check in panel.series.items():
         points = points_of(rows, panel, check, measure, page)
         if len(points) < 2:
@@ -155,7 +155,10 @@ def draw_panel(axis: object, rows: list, panel: Panel, place: int, page: str) ->
         (line,) = axis.plot(x, y, marker='o', markersize=4, label=f'{label}: {slope:.2f}')
         if theory is not None:
             axis.plot(x, y[-1] * (x / x[-1]) ** theory, '--', color=line.get_color(), alpha=0.5)
+        places |= set(x)
     axis.set(xscale='log', yscale='log', xlabel=panel.quantity)
+    axis.set_xticks(sorted(places), [_short(x) for x in sorted(places)], fontsize=7)
+    axis.tick_params(axis='x', which='minor', bottom=False, labelbottom=False)
     axis.set_title(f'slope of theory: {theory:g}' if theory is not None else '', fontsize=8)
     axis.grid(which='both', alpha=0.25)
     low, high = axis.get_ylim()
@@ -163,6 +166,11 @@ def draw_panel(axis: object, rows: list, panel: Panel, place: int, page: str) ->
         middle = (low * high) ** 0.5
         axis.set_ylim(middle / 3.2, middle * 3.2)
     axis.legend(fontsize=6, title='slope measured', title_fontsize=6)
+
+
+def _short(value: float) -> str:
+    """Write a number briefly."""
+    return f'{value / 1e6:.2g} M' if value >= 1e4 else f'{value:.3g}'
 
 
 def main() -> None:

@@ -84,6 +84,7 @@ def run(script: str, cases: list, measure_case: Callable, name: str) -> None:
 def keep(name: str, case: dict, figures: dict) -> None:
     """Write the figures of a case to ``results/{name}.json``, in place of older ones."""
     RESULTS.mkdir(exist_ok=True)
+    case = json.loads(json.dumps(case))  # as it is read back
     path = RESULTS / f'{name}.json'
     rows = json.loads(path.read_text()) if path.is_file() else []
     rows = [row for row in rows if row['case'] != case]

@@ -102,6 +102,8 @@ def _text(value: object) -> str:
         return (' x ' if isinstance(value[0], int) else ' and ').join(map(str, value))
     if isinstance(value, dict):
         return ', '.join(f'{key} {_text(item)}' for key, item in value.items())
+    if isinstance(value, float) and value >= 1000:
+        return f'{value:,.0f}'
     return f'{value:.3g}' if isinstance(value, float) else str(value)
 
 
