@@ -65,7 +65,7 @@ def table(name: str, rows: list) -> str:
             lines += [
                 f'{_text(row["case"])}, s of each stage: {_text(row["figures"]["stages_s"])}.'
             ]
-    return '\n'.join([*lines, '', f'Measured on {_environment(rows[-1]["environment"])}.'])
+    return '\n'.join([*lines, '', f'Measured on {_environment(measured[-1]["environment"])}.'])
 
 
 def _baseline_of(name: str, case: dict, rows: list) -> tuple:
