@@ -35,7 +35,7 @@ setup(
         'mmentity': [
             'datasets/categories/*.csv',
             'apis/web/view.*',
-            'visualization/*.html',
+            'apis/export/*.html',
             '.mim/configs/**/*.py',
             '.mim/tools/**/*.py',
             '.mim/model-index.yml',

@@ -20,9 +20,9 @@ from terminaltables import AsciiTable
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mmentity.datasets.synthetic import DemoOptions, make_demo_data  # noqa: E402
 from mmentity.preparation.check import check_entityseg  # noqa: E402
 from mmentity.preparation.problems import Problem  # noqa: E402
+from mmentity.preparation.synthetic import DemoOptions, make_demo_data  # noqa: E402
 from tests.preparation.planting import (  # noqa: E402
     FAULTS,
     FILE_FAULTS,

@@ -9,9 +9,9 @@ from scenes import class_logits, mask_logits, view_layout
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from mmentity.models.task_fusion import fuse_panoptic, fuse_semantic
-from mmentity.models.view_fusion import fuse_entities
-from mmentity.models.view_geometry import ViewGeometry
+from mmentity.models.fusion.class_aware import fuse_panoptic, fuse_semantic
+from mmentity.models.fusion.entities import fuse_entities
+from mmentity.models.fusion.geometry import ViewGeometry
 
 QUERIES, OWNERS, CLASSES, THINGS = 100, 40, 150, 100
 KINDS = ('entities', 'noise')

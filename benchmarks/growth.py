@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mmentity.files import whole_file
+from mmentity.utils.files import whole_file
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / 'docs' / 'figures'

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from mmentity.files import whole_file
+from mmentity.utils.files import whole_file
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / 'results'

@@ -21,8 +21,8 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmentity.models.attention import FusedAttention
-from mmentity.models.deformable import (
+from mmentity.models.layers.attention import FusedAttention
+from mmentity.models.layers.deformable_attention import (
     BagDeformableAttention,
     ChannelsFirstEncoder,
     ChunkedEncoderLayer,

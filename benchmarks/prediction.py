@@ -27,10 +27,10 @@ from PIL import Image
 from terminaltables import AsciiTable
 
 from mmentity.apis import EntityInferencer
-from mmentity.apis.entity_inferencer import Reading
+from mmentity.apis.export import OutputOptions, PredictionRun, RunOptions
+from mmentity.apis.inferencer import Reading
+from mmentity.apis.inputs import iterate, list_inputs
 from mmentity.apis.models import read_config
-from mmentity.apis.pictures import iterate, list_inputs
-from mmentity.apis.runs import OutputOptions, PredictionRun, RunOptions
 
 MIB = 1 << 20
 

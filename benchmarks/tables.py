@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from mmentity.files import whole_file
+from mmentity.utils.files import whole_file
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / 'docs' / 'performance.md'

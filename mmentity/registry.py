@@ -5,7 +5,7 @@ not be found by a config whose default scope is another package. ``locations``
 lets ``type='mmentity.X'`` resolve from any OpenMMLab config without an import.
 """
 
-from mmentity.dependencies import check_dependencies
+from mmentity.utils.dependencies import check_dependencies
 
 check_dependencies()
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +9,7 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
-NO_REFERENCE = (
-    'the reference numbers are not here; set MMENTITY_REFERENCE to their folder '
-    'or put them into ../shared/reference'
-)
+REFERENCE = Path(__file__).parent / 'reference'
 
 
 class Reference:
@@ -44,16 +40,13 @@ class Reference:
 
 @pytest.fixture(scope='session')
 def reference():
-    for folder in (os.environ.get('MMENTITY_REFERENCE'), ROOT.parent / 'shared' / 'reference'):
-        if folder and (Path(folder) / 'recipe.py').is_file():
-            return Reference(Path(folder))
-    pytest.skip(NO_REFERENCE)
+    return Reference(REFERENCE)
 
 
 @pytest.fixture(scope='session')
 def demo_root(tmp_path_factory):
     """A small copy of the demo data: 6 + 3 pictures of 96 x 128."""
-    from mmentity.datasets.synthetic import DemoOptions, make_demo_data
+    from mmentity.preparation.synthetic import DemoOptions, make_demo_data
 
     root = tmp_path_factory.mktemp('demo') / 'entityseg_demo'
     return make_demo_data(root, DemoOptions(6, 3, 96, 128, (4, 6)))

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from mmentity import dependencies
+from mmentity.utils import dependencies
 from tests.conftest import ROOT
 
 
@@ -59,7 +59,7 @@ def test_the_wheel_carries_configs_tools_and_tables(tmp_path):
         for path in (ROOT / folder).rglob('*.py'):
             assert f'mmentity/.mim/{target}/{path.relative_to(ROOT / folder)}' in names
     assert 'mmentity/datasets/categories/entity.csv' in names
-    assert 'mmentity/visualization/contact_sheet.html' in names
+    assert 'mmentity/apis/export/contact_sheet.html' in names
     assert 'mmentity/apis/web/view.js' in names
     assert {'mmentity/.mim/model-index.yml', 'mmentity/.mim/configs/metafile.yml'} <= set(names)
     assert not any(name.startswith('tests') for name in names)

@@ -7,7 +7,7 @@ import sys
 
 from mmengine.config import Config
 
-from mmentity.datasets.synthetic import DemoOptions, make_demo_data
+from mmentity.preparation.synthetic import DemoOptions, make_demo_data
 from tests.conftest import ROOT
 from tests.engine.test_tools import options
 

@@ -6,9 +6,9 @@ import runpy
 import pytest
 from mim.commands.search import get_model_info
 
-from mmentity.converters.recognition import expected_shapes
+from mmentity.checkpoints.recognise import expected_shapes
 from mmentity.models.complexity import measure_complexity
-from mmentity.shipped_configs import shipped_configs
+from mmentity.utils.shipped_configs import shipped_configs
 from tests.conftest import ROOT
 from tests.models.parity import build
 

@@ -16,8 +16,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from terminaltables import AsciiTable
 
-from mmentity.datasets.synthetic import make_demo_data
 from mmentity.evaluation.baselines import BASELINES, score_baseline, score_majority
+from mmentity.preparation.synthetic import make_demo_data
 
 DATA = 'data/entityseg_demo'
 

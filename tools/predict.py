@@ -8,12 +8,12 @@ import argparse
 import sys
 
 from mmentity.apis import EntityInferencer
-from mmentity.apis.command_line import add_model_arguments, one_sentence
-from mmentity.apis.entity_result import ORDERS
+from mmentity.apis.export import FORMATS, PRESETS, OutputOptions, PredictionRun, RunOptions
+from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS
 from mmentity.apis.models import read_config
-from mmentity.apis.runs import FORMATS, PRESETS, OutputOptions, PredictionRun, RunOptions
-from mmentity.apis.runs.options import DRAWN, ID_DTYPES, IDS
-from mmentity.engine.launching import add_config_options
+from mmentity.apis.result import ORDERS
+from mmentity.cli.arguments import add_model_arguments, one_sentence
+from mmentity.cli.launching import add_config_options
 
 
 def size(text: str) -> tuple:

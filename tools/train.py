@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.runner import Runner
 
-from mmentity.engine.launching import (
+from mmentity.cli.launching import (
     add_common_arguments,
     enable_lr_scaling,
     prepare_config,

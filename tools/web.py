@@ -3,8 +3,8 @@
 import argparse
 
 from mmentity.apis import EntityInferencer
-from mmentity.apis.command_line import add_model_arguments, one_sentence
 from mmentity.apis.web import check_web_extra, serve
+from mmentity.cli.arguments import add_model_arguments, one_sentence
 
 
 def parse_args() -> argparse.Namespace:

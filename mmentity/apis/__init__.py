@@ -1,6 +1,6 @@
 """Prediction for people and pipelines."""
 
-from mmentity.apis.entity_inferencer import EntityInferencer
-from mmentity.apis.entity_result import EntityResult
+from mmentity.apis.inferencer import EntityInferencer
+from mmentity.apis.result import EntityResult
 
 __all__ = ['EntityInferencer', 'EntityResult']

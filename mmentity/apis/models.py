@@ -6,7 +6,7 @@ from typing import Union
 import torch
 from mmengine.config import Config
 
-from mmentity.shipped_configs import find_config
+from mmentity.utils.shipped_configs import find_config
 
 
 def read_config(model: Union[str, Path]) -> Config:

@@ -2,9 +2,9 @@
 
 from mmentity.datasets.coco_instances import CocoInstanceEntityDataset
 from mmentity.datasets.coco_panoptic import CocoEntityDataset, EntitySegPanopticDataset
-from mmentity.datasets.entity_folder import EntityFolderDataset
 from mmentity.datasets.entityseg import EntitySegDataset, EntitySegInstanceDataset
 from mmentity.datasets.errors import SampleError
+from mmentity.datasets.folder import EntityFolderDataset
 from mmentity.datasets.semantic import EntitySegSemanticDataset
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from mmentity.datasets.entity_dataset import (
+from mmentity.datasets.base import (
     EntityDataset,
     load_annotations,
     make_image_ids_unique,

@@ -3,8 +3,8 @@
 from functools import cached_property
 from pathlib import PurePosixPath
 
+from mmentity.datasets.base import EntityDataset, load_annotations
 from mmentity.datasets.categories import metainfo_of, panoptic_categories
-from mmentity.datasets.entity_dataset import EntityDataset, load_annotations
 from mmentity.registry import DATASETS
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from mmentity.datasets.base import EntityDataset
 from mmentity.datasets.categories import metainfo_of, semantic_categories
-from mmentity.datasets.entity_dataset import EntityDataset
 from mmentity.registry import DATASETS
 
 

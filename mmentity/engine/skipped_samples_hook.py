@@ -9,8 +9,8 @@ from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmentity.files import whole_file
 from mmentity.registry import HOOKS
+from mmentity.utils.files import whole_file
 
 
 @HOOKS.register_module()

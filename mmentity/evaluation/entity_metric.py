@@ -21,9 +21,9 @@ from mmentity.evaluation.coco_tables import (
     overlap_table,
     summarize_tables,
 )
-from mmentity.files import whole_file
 from mmentity.registry import METRICS
 from mmentity.structures import EntityMap
+from mmentity.utils.files import whole_file
 
 
 @METRICS.register_module()

@@ -2,9 +2,9 @@
 
 from mmentity.models.data_preprocessor import MultiViewDataPreprocessor
 from mmentity.models.detectors import CropFormer, EntityMask2Former
-from mmentity.models.entity_fusion_head import EntityFusionHead
-from mmentity.models.entity_heads import CropFormerHead, EntityMask2FormerHead
-from mmentity.models.query_association import QueryAssociation
+from mmentity.models.fusion.fusion_head import EntityFusionHead
+from mmentity.models.heads.mask2former_head import CropFormerHead, EntityMask2FormerHead
+from mmentity.models.layers.query_association import QueryAssociation
 
 __all__ = [
     'CropFormer',

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+from mmentity.datasets.base import load_annotations
 from mmentity.datasets.categories import (
     entity_categories,
     instance_categories,
     panoptic_categories,
 )
-from mmentity.datasets.entity_dataset import load_annotations
 from mmentity.datasets.entityseg import other_family_name
 from mmentity.datasets.paths import check_links, join_inside
 from mmentity.preparation.check_files import Masks, check_masks, inspect_picture

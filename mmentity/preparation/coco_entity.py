@@ -9,12 +9,12 @@ from typing import Optional
 import numpy as np
 from PIL import Image
 
-from mmentity.datasets.entity_dataset import load_annotations
+from mmentity.datasets.base import load_annotations
 from mmentity.datasets.id_maps import read_id_map
 from mmentity.datasets.paths import check_links, join_inside
-from mmentity.files import whole_file
 from mmentity.preparation.parallel import default_workers, run_resumable
 from mmentity.structures import EntityMap
+from mmentity.utils.files import whole_file
 
 
 @dataclass

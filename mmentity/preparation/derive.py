@@ -10,15 +10,14 @@ from typing import Optional
 import numpy as np
 from PIL import Image
 
-from mmentity.datasets.annotation_forms import (
+from mmentity.datasets.base import load_annotations
+from mmentity.datasets.paths import check_links, join_inside
+from mmentity.preparation.annotation_forms import (
     instance_json,
     panoptic_json,
     panoptic_segments,
     semantic_map,
 )
-from mmentity.datasets.entity_dataset import load_annotations
-from mmentity.datasets.paths import check_links, join_inside
-from mmentity.files import whole_file
 from mmentity.preparation.layout import (
     FOLDERS,
     SPLITS,
@@ -28,6 +27,7 @@ from mmentity.preparation.layout import (
 )
 from mmentity.preparation.parallel import default_workers, run_resumable
 from mmentity.structures import EntityMap
+from mmentity.utils.files import whole_file
 
 PART = '01'
 KEYS = ('id', 'image_id', 'category_id', 'segmentation', 'area', 'bbox', 'iscrowd')

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 import requests
 from terminaltables import AsciiTable
 
-from mmentity.datasets.entity_dataset import load_annotations
+from mmentity.datasets.base import load_annotations
 from mmentity.datasets.paths import check_links, join_inside
-from mmentity.files import whole_file
 from mmentity.preparation.fetching import FetchError, FetchOptions, Item, fault_of, fetch
 from mmentity.preparation.layout import original_entity_files
 from mmentity.preparation.parallel import with_progress
+from mmentity.utils.files import whole_file
 
 # the release's own key, then those of COCO
 URL_KEYS = ('url_image', 'coco_url', 'flickr_url')

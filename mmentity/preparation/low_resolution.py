@@ -9,14 +9,14 @@ from typing import Optional
 
 from PIL import Image, ImageOps
 
-from mmentity.datasets.entity_dataset import load_annotations
+from mmentity.datasets.base import load_annotations
 from mmentity.datasets.entityseg import other_family_name
 from mmentity.datasets.paths import check_links, join_inside
 from mmentity.datasets.transforms.geometry import shortest_edge_size
-from mmentity.files import whole_file
 from mmentity.preparation.layout import AnnotationFile, original_entity_files
 from mmentity.preparation.parallel import default_workers, run_parallel, run_resumable
 from mmentity.structures import EntityMap
+from mmentity.utils.files import whole_file
 
 STORE = '.make_lr'
 

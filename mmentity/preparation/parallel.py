@@ -10,8 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Optional
 
-from mmentity.files import whole_file
-from mmentity.progress import progress_bar
+from mmentity.utils.files import whole_file
+from mmentity.utils.progress import progress_bar
 
 CHUNK = 64
 

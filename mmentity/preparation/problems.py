@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from terminaltables import AsciiTable
 
-from mmentity.files import whole_file
+from mmentity.utils.files import whole_file
 
 
 class Kind(NamedTuple):

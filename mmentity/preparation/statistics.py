@@ -13,13 +13,13 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 
 from mmentity.datasets.categories import IGNORED, entity_categories
-from mmentity.datasets.entity_folder import load_id_map
 from mmentity.datasets.entityseg import EntitySegDataset
 from mmentity.datasets.errors import SampleError
+from mmentity.datasets.folder import load_id_map
 from mmentity.datasets.id_maps import entity_ids
-from mmentity.files import whole_file
 from mmentity.preparation.parallel import with_progress
 from mmentity.structures.rle import runs_of
+from mmentity.utils.files import whole_file
 
 # COCO's borders between small, medium and large, px
 SMALL, LARGE = 32**2, 96**2

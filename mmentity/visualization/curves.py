@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Optional
 
-from mmentity.files import whole_file
+from mmentity.utils.files import whole_file
 
 
 def read_scalars(work_dir: Path) -> list:

@@ -9,7 +9,8 @@ from mmengine.visualization import Visualizer
 from PIL import Image
 
 from mmentity.registry import VISUALIZERS
-from mmentity.visualization.drawing import draw_entities, entity_colours, side_by_side
+from mmentity.structures.palette import entity_colours
+from mmentity.visualization.drawing import draw_entities, side_by_side
 from mmentity.visualization.sample_maps import Drawable, prediction_of, truth_of
 
 

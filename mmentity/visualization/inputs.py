@@ -9,7 +9,8 @@ from mmengine.model import ImgDataPreprocessor
 from PIL import Image, ImageDraw
 
 from mmentity.structures import EntityMap
-from mmentity.visualization.drawing import draw_entities, entity_colours, side_by_side
+from mmentity.structures.palette import entity_colours
+from mmentity.visualization.drawing import draw_entities, side_by_side
 
 
 def draw_inputs(

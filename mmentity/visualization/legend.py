@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmentity.visualization.drawing import entity_colours
+from mmentity.structures.palette import entity_colours
 
 
 def draw_legend(

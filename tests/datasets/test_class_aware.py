@@ -14,7 +14,7 @@ from mmentity.datasets import (
     EntitySegSemanticDataset,
     SampleError,
 )
-from mmentity.datasets.annotation_forms import panoptic_segments, semantic_map
+from mmentity.preparation.annotation_forms import panoptic_segments, semantic_map
 from mmentity.structures import EntityMap
 
 IMAGES = 'images/entity_01_11580/'

@@ -7,9 +7,9 @@ from mmdet.structures import DetDataSample
 from pycocotools import mask as mask_utils
 
 from mmentity.models import EntityFusionHead
-from mmentity.models.task_fusion import fuse_panoptic, fuse_semantic, semantic_scores
-from mmentity.models.view_fusion import fuse_entities
-from mmentity.models.view_geometry import ViewGeometry
+from mmentity.models.fusion.class_aware import fuse_panoptic, fuse_semantic, semantic_scores
+from mmentity.models.fusion.entities import fuse_entities
+from mmentity.models.fusion.geometry import ViewGeometry
 from tests.models.parity import build_with_weights, tiny_options
 
 TINY = '_base_/models/cropformer_swin-t.py'
@@ -156,7 +156,7 @@ CASES = (
 @pytest.mark.parametrize('block_cells', [10, 3])
 @pytest.mark.parametrize('case', CASES)
 def test_postprocess_cases(reference, case, block_cells, monkeypatch):
-    monkeypatch.setattr('mmentity.models.view_fusion.BLOCK_CELLS', block_cells)
+    monkeypatch.setattr('mmentity.models.fusion.entities.BLOCK_CELLS', block_cells)
     _, arrays = reference.load('postprocess_cases')
     arrays = {name.split('/')[1]: arrays[name] for name in arrays if name.startswith(f'{case}/')}
     # the order among equal class scores is not defined: take the official one
@@ -202,7 +202,7 @@ def ten(reference):
 @pytest.mark.parametrize('block_side', [64, 10])
 def test_semantic_inference(ten, block_side, monkeypatch):
     _, arrays, probs, mask_logits, geometry = ten
-    monkeypatch.setattr('mmentity.models.task_fusion.BLOCK_SIDE', block_side)
+    monkeypatch.setattr('mmentity.models.fusion.class_aware.BLOCK_SIDE', block_side)
     box = (0, 0, geometry.width, geometry.height)
     scores = semantic_scores(probs[:, :-1], mask_logits, geometry, box)
     assert largest(scores[:, ::2, ::2], arrays['semantic_s2']) < 1e-4
@@ -217,7 +217,7 @@ def test_semantic_inference(ten, block_side, monkeypatch):
 @pytest.mark.parametrize('name', ['default', 'loose', 'all'])
 def test_panoptic_inference(ten, name, monkeypatch):
     info, arrays, probs, mask_logits, geometry = ten
-    monkeypatch.setattr('mmentity.models.task_fusion.BLOCK_SIDE', 20)
+    monkeypatch.setattr('mmentity.models.fusion.class_aware.BLOCK_SIDE', 20)
     expected = info['panoptic'][name]
     scores, labels = probs.max(dim=-1)
     keep = (labels != 10) & (scores > expected['object_mask_threshold'])

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from mmentity.datasets.synthetic import DemoOptions, make_demo_data
 from mmentity.preparation.check import check_entityseg
 from mmentity.preparation.problems import KINDS
+from mmentity.preparation.synthetic import DemoOptions, make_demo_data
 from tests.conftest import ROOT
 from tests.preparation.planting import (
     FAULTS,

@@ -8,9 +8,10 @@ from mmengine.structures import InstanceData, PixelData
 from PIL import Image
 
 from mmentity.structures import EntityMap
+from mmentity.structures.palette import entity_colours
 from mmentity.visualization import EntityVisualizer
 from mmentity.visualization.curves import draw_curves
-from mmentity.visualization.drawing import draw_entities, entity_colours, side_by_side
+from mmentity.visualization.drawing import draw_entities, side_by_side
 
 
 def test_colours_are_stable_and_neighbours_differ():

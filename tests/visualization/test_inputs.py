@@ -9,7 +9,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from PIL import Image
 
-from mmentity.visualization.drawing import entity_colours
+from mmentity.structures.palette import entity_colours
 from mmentity.visualization.inputs import draw_inputs
 from tests.conftest import ROOT
 

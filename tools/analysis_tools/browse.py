@@ -9,9 +9,9 @@ from mmdet.registry import DATASETS, MODELS
 from mmdet.utils import register_all_modules
 from PIL import Image
 
+from mmentity.cli.launching import add_data_arguments, load_config
 from mmentity.datasets import SampleError
-from mmentity.engine.launching import add_data_arguments, load_config
-from mmentity.files import whole_file
+from mmentity.utils.files import whole_file
 from mmentity.visualization.inputs import draw_inputs
 
 

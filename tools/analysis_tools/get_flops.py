@@ -6,9 +6,9 @@ from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmentity.engine.launching import user_errors
+from mmentity.cli.launching import user_errors
 from mmentity.models.complexity import measure_complexity
-from mmentity.shipped_configs import find_config
+from mmentity.utils.shipped_configs import find_config
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from mmdet.registry import DATASETS
 from mmdet.utils import register_all_modules
 from terminaltables import AsciiTable
 
-from mmentity.engine.launching import add_data_arguments, load_config
+from mmentity.cli.launching import add_data_arguments, load_config
 from mmentity.preparation.statistics import collect_statistics
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmentity.datasets.synthetic import DemoOptions, make_demo_data
+from mmentity.preparation.synthetic import DemoOptions, make_demo_data
 
 
 def main() -> None:

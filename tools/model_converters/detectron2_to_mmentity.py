@@ -7,8 +7,8 @@ non-commercial use only.
 import argparse
 import sys
 
-from mmentity.converters.publishing import MisfitError, publish_mmentity
-from mmentity.engine.launching import user_errors
+from mmentity.checkpoints.publish import MisfitError, publish_mmentity
+from mmentity.cli.launching import user_errors
 
 
 def parse_args() -> argparse.Namespace:

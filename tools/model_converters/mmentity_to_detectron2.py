@@ -2,8 +2,8 @@
 
 import argparse
 
-from mmentity.converters.publishing import publish_detectron2
-from mmentity.engine.launching import user_errors
+from mmentity.checkpoints.publish import publish_detectron2
+from mmentity.cli.launching import user_errors
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Optional
 
 import gradio as gr
 
-from mmentity.apis.entity_inferencer import EntityInferencer
+from mmentity.apis.inferencer import EntityInferencer
 from mmentity.apis.web.results import ResultStore, describe
 from mmentity.datasets.errors import SampleError
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmentity.apis.entity_result import EntityResult
-from mmentity.apis.runs.numbering import Numbered, map_dtype, number_entities
-from mmentity.apis.runs.options import OutputOptions
-from mmentity.apis.runs.overlays import shrink
-from mmentity.apis.runs.writers import encode
-from mmentity.visualization.drawing import entity_colours
+from mmentity.apis.export.numbering import Numbered, map_dtype, number_entities
+from mmentity.apis.export.options import OutputOptions
+from mmentity.apis.export.overlays import shrink
+from mmentity.apis.export.writers import encode
+from mmentity.apis.result import EntityResult
+from mmentity.structures.palette import entity_colours
 
 SHOWN_SIDE = 1600
 KEPT_RESULTS = 8

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from mmengine.logging import MMLogger
 
-from mmentity.apis.entity_inferencer import EntityInferencer
+from mmentity.apis.inferencer import EntityInferencer
 from mmentity.apis.web.results import ResultStore, make_download
 
 # Telemetry, version checks and look-ups of gradio and what it builds on.

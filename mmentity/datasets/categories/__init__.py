@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from mmentity.visualization.drawing import entity_colours
+from mmentity.structures.palette import entity_colours
 
 # value of semantic maps where no class is
 IGNORED = 255

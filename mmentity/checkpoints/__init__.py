@@ -1,0 +1,1 @@
+"""Weight files into a model and out of it."""

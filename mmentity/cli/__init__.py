@@ -1,0 +1,1 @@
+"""The command line: one parser, one error handler, one exit code."""

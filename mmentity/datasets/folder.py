@@ -1,0 +1,167 @@
+"""A folder of pictures and a folder of id maps."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+from PIL import Image
+
+from mmentity.datasets.base import EntityDataset
+from mmentity.datasets.errors import SampleError
+from mmentity.datasets.id_maps import entity_ids, read_id_map
+from mmentity.registry import DATASETS
+
+PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
+MAP_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
+
+
+@DATASETS.register_module()
+class EntityFolderDataset(EntityDataset):
+    """A folder of pictures and a folder of id maps of the same names.
+
+    The map of ``a/b.jpg`` is ``a/b.png``. Pixels of one value are one entity; 0
+    is no entity. Maps have 8 or 16 bit, a palette, or COCO panoptic colours
+    (id = R + 256 G + 65536 B).
+
+    Args:
+        ann_file: Text file with the names of the pictures to use, one on each
+            line and with their suffixes, such as the training half; by default
+            all pictures.
+        data_root: Folder that holds both folders.
+        data_prefix: ``img``: folder of the pictures, ``seg``: of the maps.
+        map_kind: ``'ids'``, ``'colours'``, or ``'auto'``: colours where the map
+            is RGB.
+        no_entity_ids: Further values that are no entity, such as 255.
+        **kwargs: As in :class:`EntityDataset`. ``filter_empty_gt`` reads every
+            map once at the start.
+
+    Raises:
+        FileNotFoundError: If a folder or list does not exist.
+        ValueError: If pictures have no map, or a list names what is not there.
+
+    Examples:
+        >>> dataset = EntityFolderDataset(
+        ...     data_root='data/mine', data_prefix={'img': 'pictures/', 'seg': 'maps/'}
+        ... )
+        >>> info = dataset.get_data_info(0)
+    """
+
+    def __init__(
+        self,
+        ann_file: str = '',
+        *args,
+        map_kind: str = 'auto',
+        no_entity_ids: tuple = (),
+        **kwargs,
+    ) -> None:
+        if map_kind not in ('auto', 'ids', 'colours'):
+            raise ValueError(f"map_kind is {map_kind!r}; it must be 'auto', 'ids' or 'colours'")
+        self.map_kind = map_kind
+        self.no_entity_ids = tuple(no_entity_ids)
+        super().__init__(ann_file, *args, **kwargs)
+
+    def load_data_list(self) -> list:
+        """Pair pictures and maps, and read their sizes."""
+        img_dir, seg_dir = (Path(self.data_prefix.get(key, '')) for key in ('img', 'seg'))
+        for folder, key in ((img_dir, 'img'), (seg_dir, 'seg')):
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f'{folder} is no folder; check data_root and data_prefix[{key!r}]'
+                )
+        if img_dir == seg_dir:
+            raise ValueError(
+                f'pictures and maps are both in {img_dir}; give each a folder of its own'
+            )
+        names = sorted(self._names(img_dir))
+        pairs = [(img_dir / name, _map_of(seg_dir, name)) for name in names]
+        lost = [str(img) for img, seg_map in pairs if seg_map is None]
+        if lost:
+            raise ValueError(
+                f'{len(lost)} of {len(pairs)} pictures have no map of the same name in {seg_dir}, '
+                f'the first is {lost[0]}; add the maps, or list the pictures to use in ann_file'
+            )
+        with ThreadPoolExecutor() as pool:
+            sizes = list(pool.map(_size_of, (seg_map for _, seg_map in pairs)))
+        return [
+            {
+                'img_id': number,
+                'img_path': str(img),
+                'id_map_path': str(seg_map),
+                'map_kind': self.map_kind,
+                'no_entity_ids': self.no_entity_ids,
+                'height': height,
+                'width': width,
+            }
+            for number, ((img, seg_map), (height, width)) in enumerate(zip(pairs, sizes), start=1)
+        ]
+
+    def _names(self, img_dir: Path) -> Iterator[str]:
+        if not self.ann_files:
+            for path in img_dir.rglob('*'):
+                if path.suffix.lower() in PICTURE_SUFFIXES:
+                    yield path.relative_to(img_dir).as_posix()
+            return
+        for ann_file in self.ann_files:
+            if not Path(ann_file).is_file():
+                raise FileNotFoundError(
+                    f'list {ann_file} does not exist; check data_root and ann_file'
+                )
+            for line in Path(ann_file).read_text(encoding='utf-8').splitlines():
+                if not line.strip():
+                    continue
+                name = line.strip()
+                if not Path(self.path_of('img', name, ann_file)).is_file():
+                    raise ValueError(
+                        f'{ann_file} lists {name!r}, which is not in {img_dir}; '
+                        'give names with their suffixes, below that folder'
+                    )
+                yield name
+
+    def get_cat_ids(self, idx: int) -> list:
+        """Labels of the entities of one picture; reads its map."""
+        return [0] * self._num_entities(self.get_data_info(idx))
+
+    @staticmethod
+    def _num_entities(info: dict) -> int:
+        try:
+            return len(entity_ids(load_id_map(info), info['no_entity_ids']))
+        except SampleError:
+            # kept, so that loading it names it
+            return 1
+
+
+def load_id_map(info: dict) -> np.ndarray:
+    """Read the id map of one picture of :class:`EntityFolderDataset`.
+
+    Returns:
+        int64 ``(H, W)``.
+
+    Raises:
+        SampleError: If it cannot be read.
+    """
+    path = info['id_map_path']
+    try:
+        with Image.open(path) as picture:
+            return read_id_map(picture, info['map_kind'])
+    except (OSError, ValueError, SyntaxError) as error:
+        raise SampleError(f'the map {path} cannot be read: {error}') from error
+
+
+def _map_of(seg_dir: Path, name: str) -> Optional[Path]:
+    """Return the map of a picture, or None."""
+    for suffix in MAP_SUFFIXES:
+        path = (seg_dir / name).with_suffix(suffix)
+        if path.is_file():
+            return path
+    return None
+
+
+def _size_of(path: Path) -> tuple:
+    """Height and width in px from the head of a file; None where it has none."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, ValueError):
+        return None, None

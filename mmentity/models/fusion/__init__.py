@@ -1,0 +1,1 @@
+"""From the logits of a head to the result of each image."""

@@ -1,0 +1,260 @@
+"""From the logits of a head to the result of each picture."""
+
+from typing import Optional
+
+import torch
+from mmdet.evaluation.functional import INSTANCE_OFFSET
+from mmdet.models.seg_heads.panoptic_fusion_heads.base_panoptic_fusion_head import (
+    BasePanopticFusionHead,
+)
+from mmdet.structures import SampleList
+from mmdet.utils import OptConfigType, OptMultiConfig
+from mmengine.structures import InstanceData, PixelData
+from pycocotools import mask as mask_utils
+from torch import Tensor
+
+from mmentity.models.fusion.class_aware import fuse_instances, fuse_panoptic, fuse_semantic
+from mmentity.models.fusion.entities import fuse_entities, look_up
+from mmentity.models.fusion.geometry import ViewGeometry
+from mmentity.models.memory import memory_budget
+from mmentity.registry import MODELS
+from mmentity.structures import EntityMap
+
+TASKS = ('entity', 'instance', 'semantic', 'panoptic')
+MASK_SCORES = ('official', 'probability')
+MASK_FORMATS = (None, 'bool', 'rle')
+
+
+@MODELS.register_module()
+class EntityFusionHead(BasePanopticFusionHead):
+    """Turn class and mask logits into entities, or into the result of another task.
+
+    ``test_cfg`` knows:
+
+    - ``entity_on``, ``instance_on``, ``semantic_on``, ``panoptic_on`` (bool): The
+      results to make. ``entity_on`` defaults to True, unless another is set.
+      With both ``entity_on`` and ``instance_on`` the masks before overlaps are
+      resolved come as ``pred_overlap_instances`` beside the entities: what AP
+      scores.
+    - ``max_per_image`` (int): Entities: the queries of the highest class scores
+      that are looked at, by default all. Instances: the pairs of query and class
+      of the highest scores, by default 100.
+    - ``mask_score`` (str): Entities: the final score is the class score times the
+      mean, over the final pixels of an entity, of the sigmoid of its fused
+      probability (``'official'``, the default: the released code applies the
+      sigmoid twice, and thresholds of 0.3 to 0.6 in the wild are tuned to that)
+      or of the probability itself (``'probability'``).
+    - ``mask_thr`` (float): Entities: fused probability above which a pixel can
+      belong to a query, 0.5 to 1. Defaults to 0.5.
+    - ``masks`` (str, optional): Whether ``pred_instances`` carries ``masks`` too:
+      ``'bool'`` ``(N, H0, W0)``, which costs N times the entity map, or
+      ``'rle'``, COCO RLE. Defaults to None for entities, and to ``'rle'`` for
+      instances, which always have masks.
+    - ``object_mask_thr`` (float): Panoptic: queries at or below this class score
+      take no part, 0..1. Defaults to 0.8.
+    - ``iou_thr`` (float): Panoptic: a query is dropped if it keeps less than this
+      share of its own mask, 0..1. Defaults to 0.8.
+    - ``max_memory_mb`` (float): Memory to aim at, above weights, inputs and
+      results, MiB: fewer views go through the model at a time, and the picture
+      is worked through in smaller parts. It costs time and never changes the
+      result; one view at a time is the least. By default a GPU takes all views
+      at a time and a CPU one.
+
+    Args:
+        num_things_classes: Thing classes of the head; 1 for entities.
+        num_stuff_classes: Stuff classes; 0 for entities.
+        test_cfg: As above.
+        init_cfg: Unused, as in mmdet.
+
+    Raises:
+        ValueError: If ``mask_score`` or ``masks`` is not one of the above.
+    """
+
+    def __init__(
+        self,
+        num_things_classes: int = 1,
+        num_stuff_classes: int = 0,
+        test_cfg: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
+        **kwargs,
+    ) -> None:
+        test_cfg = test_cfg or {}
+        super().__init__(num_things_classes, num_stuff_classes, test_cfg, None, init_cfg, **kwargs)
+        self.mask_score = _choice(test_cfg, 'mask_score', MASK_SCORES)
+        self.mask_format = _choice(test_cfg, 'masks', MASK_FORMATS)
+        self.mask_thr = test_cfg.get('mask_thr', 0.5)
+        self.max_per_image = test_cfg.get('max_per_image')
+        self.tasks = _tasks_of(test_cfg)
+        # what is made of the sum of the views takes as much again
+        budget = memory_budget(test_cfg)
+        self._block_values = None if budget is None else max(1, budget // 8)
+
+    def loss(self, **kwargs) -> dict:
+        """Return no loss: nothing here is learnt."""
+        return {}
+
+    def predict(
+        self, mask_cls_results: Tensor, mask_pred_results: Tensor, batch_data_samples: SampleList
+    ) -> list:
+        """Make the results of every picture of a batch.
+
+        Args:
+            mask_cls_results: Class logits ``(B, Q, classes + 1)``.
+            mask_pred_results: Mask logits at stride 4, ``(B, Q, V, h, w)``.
+            batch_data_samples: B samples with ``ori_shape``, ``view_boxes``,
+                ``view_shapes`` and ``batch_input_shape``.
+
+        Returns:
+            For each picture a dict with, as asked for, ``pred_entity_map`` and
+            ``pred_instances``; ``pred_instances`` or ``pred_overlap_instances``;
+            ``pred_sem_seg`` (``data`` int32 ``(1, H0, W0)``); ``pred_panoptic_seg``
+            (``sem_seg`` int32 ``(1, H0, W0)``, class + 1000 x number of the thing, the number of
+            classes where nothing is, as in mmdet).
+
+        Raises:
+            ValueError: If the masks do not have the views of the samples.
+        """
+        makers = {
+            'entity': self._entities,
+            'instance': self._instances,
+            'semantic': self._semantic,
+            'panoptic': self._panoptic,
+        }
+        results = []
+        for cls_logits, mask_logits, sample in zip(
+            mask_cls_results, mask_pred_results, batch_data_samples
+        ):
+            geometry = _geometry_of(mask_logits, sample.metainfo)
+            class_probs = cls_logits.float().softmax(dim=-1)
+            result = {}
+            for task in self.tasks:
+                result.update(makers[task](class_probs, mask_logits, geometry))
+            results.append(result)
+        return results
+
+    def _entities(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+        class_scores, labels = class_probs[:, :-1].max(dim=-1)
+        class_scores, query_inds = class_scores.sort(descending=True, stable=True)
+        keep = slice(self.max_per_image)
+        class_scores, query_inds = class_scores[keep], query_inds[keep]
+        fused = fuse_entities(
+            mask_logits[query_inds],
+            geometry,
+            mask_thr=self.mask_thr,
+            sigmoid_twice=self.mask_score == 'official',
+            block_values=self._block_values,
+        )
+        mask_scores = (fused.prob_sums / (fused.areas + 1e-6)).float()
+        scores, order = (class_scores * mask_scores).sort(descending=True, stable=True)
+        entity_map = _renumber(fused.owners, order)
+        instances = InstanceData(
+            scores=scores,
+            labels=labels[query_inds[order]],
+            bboxes=fused.boxes_xyxy_px[order].float(),
+            areas=fused.areas[order],
+            query_inds=query_inds[order],
+        )
+        if self.mask_format is not None:
+            instances.masks = _masks_of(entity_map, len(scores), self.mask_format)
+        return {'pred_entity_map': PixelData(ids=entity_map[None]), 'pred_instances': instances}
+
+    def _instances(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+        scores = class_probs[:, :-1].flatten()
+        scores, pairs = scores.topk(min(self.max_per_image or 100, len(scores)))
+        labels = pairs % self.num_classes
+        if self.num_stuff_classes:
+            things = labels < self.num_things_classes
+            scores, pairs, labels = scores[things], pairs[things], labels[things]
+        # a query that stands for several classes has one mask
+        queries, place = (pairs // self.num_classes).unique(return_inverse=True)
+        masks = fuse_instances(mask_logits[queries], geometry)
+        mask_scores = (masks.prob_sums / (masks.areas + 1e-6)).float()
+        scores, order = (scores * mask_scores[place]).sort(descending=True, stable=True)
+        place = place[order]
+        rles = [masks.rles[k] for k in place.tolist()]
+        instances = InstanceData(
+            scores=scores,
+            labels=labels[order],
+            bboxes=masks.boxes_xyxy_px[place].float(),
+            areas=masks.areas[place],
+            query_inds=queries[place],
+        )
+        instances.masks = (
+            _decode(rles, geometry).to(scores.device) if self.mask_format == 'bool' else rles
+        )
+        return {'pred_overlap_instances' if 'entity' in self.tasks else 'pred_instances': instances}
+
+    def _semantic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+        classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry, self._block_values)
+        return {'pred_sem_seg': PixelData(data=classes[None])}
+
+    def _panoptic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+        scores, labels = class_probs.max(dim=-1)
+        keep = (labels != self.num_classes) & (scores > self.test_cfg.get('object_mask_thr', 0.8))
+        fused = fuse_panoptic(
+            scores[keep],
+            labels[keep].tolist(),
+            mask_logits[keep],
+            geometry,
+            self.num_things_classes,
+            self.test_cfg.get('iou_thr', 0.8),
+            self._block_values,
+        )
+        values, things = [self.num_classes], 0
+        for label in fused.labels:
+            is_thing = label < self.num_things_classes
+            things += is_thing
+            values.append(label + INSTANCE_OFFSET * things * is_thing)
+        table = torch.tensor(values, dtype=torch.int32, device=fused.segments.device)
+        return {'pred_panoptic_seg': PixelData(sem_seg=look_up(fused.segments, table)[None])}
+
+
+def _tasks_of(cfg: dict) -> list:
+    """Tasks whose results are asked for, in the order of ``TASKS``."""
+    others = [task for task in TASKS[1:] if cfg.get(f'{task}_on', False)]
+    return ['entity'] * cfg.get('entity_on', not others) + others
+
+
+def _geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:
+    geometry = ViewGeometry(
+        mask_logits.shape[-2:],
+        meta['view_boxes'],
+        meta['view_shapes'],
+        meta['batch_input_shape'],
+        meta['ori_shape'],
+        mask_logits.device,
+    )
+    if geometry.num_views != mask_logits.shape[1]:
+        raise ValueError(
+            f'the model gives masks on {mask_logits.shape[1]} views, the sample has '
+            f'{geometry.num_views}; train and test with the same pipeline'
+        )
+    return geometry
+
+
+def _choice(cfg: dict, key: str, allowed: tuple) -> Optional[str]:
+    value = cfg.get(key, allowed[0])
+    if value not in allowed:
+        raise ValueError(f'test_cfg.{key} is {value!r}; it must be one of {allowed}')
+    return value
+
+
+def _renumber(owners: Tensor, order: Tensor) -> Tensor:
+    """Renumber a map ``(H, W)`` of ranks 1..Q so that k is the k-th of ``order``."""
+    table = torch.zeros(len(order) + 1, dtype=torch.int32, device=owners.device)
+    table[order + 1] = torch.arange(1, len(order) + 1, dtype=torch.int32, device=owners.device)
+    return look_up(owners, table)
+
+
+def _masks_of(entity_map: Tensor, num_entities: int, mask_format: str) -> object:
+    if mask_format == 'rle':
+        return EntityMap(entity_map.cpu().numpy(), num_entities).rles()
+    numbers = torch.arange(1, num_entities + 1, device=entity_map.device)
+    return entity_map[None] == numbers.view(-1, 1, 1)
+
+
+def _decode(rles: list, geometry: ViewGeometry) -> Tensor:
+    """Boolean masks ``(N, H0, W0)``."""
+    if not rles:
+        return torch.zeros((0, geometry.height, geometry.width), dtype=torch.bool)
+    return torch.from_numpy(mask_utils.decode(rles)).permute(2, 0, 1).bool()

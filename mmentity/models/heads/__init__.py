@@ -1,0 +1,1 @@
+"""Heads: queries in, classes and masks out, and their losses."""

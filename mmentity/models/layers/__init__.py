@@ -1,0 +1,1 @@
+"""Layers: pixel decoder, attention, association of queries, positions."""

@@ -1,0 +1,102 @@
+"""Attention with the weights of mmcv's modules, computed faster and in less memory."""
+
+from typing import Optional
+
+from mmcv.cnn.bricks.transformer import MultiheadAttention
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models.layers.transformer.deformable_detr_layers import (
+    DeformableDetrTransformerEncoderLayer,
+)
+from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransformerEncoder
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from mmentity.models.layers.deformable_attention import (
+    BagDeformableAttention,
+    ChannelsFirstEncoder,
+    ChunkedEncoderLayer,
+)
+
+
+class FusedAttention(MultiheadAttention):
+    """Attention through PyTorch's fused kernels, with one mask for all heads.
+
+    Neither the weights of the attention nor a mask for each head are ever held.
+    """
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Optional[Tensor] = None,
+        value: Optional[Tensor] = None,
+        identity: Optional[Tensor] = None,
+        query_pos: Optional[Tensor] = None,
+        key_pos: Optional[Tensor] = None,
+        attn_mask: Optional[Tensor] = None,
+        key_padding_mask: Optional[Tensor] = None,
+        **kwargs,
+    ) -> Tensor:
+        """Attend, as :class:`mmcv.cnn.bricks.transformer.MultiheadAttention` does.
+
+        Args:
+            query: ``(B, Q, C)``.
+            key: ``(B, K, C)``; by default the queries.
+            value: ``(B, K, C)``; by default the keys.
+            identity: What the result is added to; by default the queries.
+            query_pos: Added to the queries.
+            key_pos: Added to the keys; by default ``query_pos``, where it fits.
+            attn_mask: bool ``(B, Q, K)``, True = blocked.
+            key_padding_mask: bool ``(B, K)``, True = blocked.
+
+        Returns:
+            ``(B, Q, C)``.
+        """
+        key = query if key is None else key
+        value = key if value is None else value
+        identity = query if identity is None else identity
+        if key_pos is None and query_pos is not None and query_pos.shape == key.shape:
+            key_pos = query_pos
+        query = query if query_pos is None else query + query_pos
+        key = key if key_pos is None else key + key_pos
+        weights = self.attn.in_proj_weight.chunk(3)
+        biases = self.attn.in_proj_bias.chunk(3)
+        projected = [
+            F.linear(tensor, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for tensor, weight, bias in zip((query, key, value), weights, biases)
+        ]
+        out = F.scaled_dot_product_attention(
+            *projected,
+            attn_mask=_allowed(attn_mask, key_padding_mask),
+            dropout_p=self.attn.dropout if self.training else 0.0,
+        )
+        out = self.attn.out_proj(out.transpose(1, 2).flatten(2))
+        return identity + self.dropout_layer(self.proj_drop(out))
+
+
+def share_kernels(module: nn.Module) -> None:
+    """Let the attention modules of mmcv inside a module compute as those of this file.
+
+    mmdet's layers build mmcv's classes by themselves, so a config cannot ask for
+    others. Parameters and names in checkpoints stay as they are.
+
+    Args:
+        module: For example a decoder of mmdet.
+    """
+    faster = {
+        MultiheadAttention: FusedAttention,
+        MultiScaleDeformableAttention: BagDeformableAttention,
+        DeformableDetrTransformerEncoderLayer: ChunkedEncoderLayer,
+        Mask2FormerTransformerEncoder: ChannelsFirstEncoder,
+    }
+    for child in module.modules():
+        if type(child) in faster and getattr(child, 'batch_first', True):
+            child.__class__ = faster[type(child)]
+
+
+def _allowed(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor]) -> Optional[Tensor]:
+    """What may be attended to, bool ``(B, 1, Q, K)`` or what broadcasts to it."""
+    allowed = None if attn_mask is None else ~attn_mask[:, None]
+    if key_padding_mask is None:
+        return allowed
+    unpadded = ~key_padding_mask[:, None, None]
+    return unpadded if allowed is None else allowed & unpadded

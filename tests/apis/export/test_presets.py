@@ -1,0 +1,165 @@
+"""Output of the presets, read as the projects read it.
+
+The readers below do what the public scripts of the projects do with these files:
+which path they open, how, and what they take from it.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mmentity.apis.export import PRESETS
+from mmentity.apis.export.layout import files_of, sequence_of
+from mmentity.apis.export.writers import PictureWriter
+from mmentity.apis.inputs import Picture
+from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
+
+# widths of stripes of 20 px height, so 420, 380, 1000, 520, 480 and 2000 px
+WIDTHS = [21, 19, 50, 26, 24, 100]
+SCORES = [0.9, 0.85, 0.7, 0.65, 0.55, 0.45]
+
+
+def write(tmp_path, preset, picture, widths=WIDTHS, scores=SCORES, **changes):
+    options = PRESETS[preset].changed(**changes)
+    result = make_result(stripes(widths), scores, picture.name, path=picture.path)
+    writer = PictureWriter(tmp_path, tmp_path, options)
+    writer.write(result, files_of(picture, options))
+    return result
+
+
+def test_maskclustering(tmp_path):
+    """ScanNet reader: <sequence>/output/mask/<frame>.png, unchanged, ids but 0 are masks."""
+    picture = Picture('120', 'processed/scene0011_00/color/120.jpg')
+    result = write(tmp_path, 'maskclustering', picture)
+    mask_dir = tmp_path / 'scene0011_00' / 'output' / 'mask'
+    segmentation = cv2.imread(str(mask_dir / f'{120}.png'), cv2.IMREAD_UNCHANGED)
+    assert segmentation.dtype == np.uint8
+    assert segmentation.shape == (20, 240)
+    ids = torch.unique(torch.from_numpy(segmentation)).numpy()
+    # 0.9 (420 px), 0.7, 0.65, 0.55; 380 px is too small, 0.45 too low
+    assert ids.tolist() == [0, 1, 2, 3, 4]
+    for mask_id, row in zip((1, 2, 3, 4), (4, 3, 2, 0)):
+        assert np.array_equal(segmentation == mask_id, result.entity_map == row + 1), SCORES[row]
+    assert (segmentation[result.entity_map == 2] == 0).all()
+    assert (segmentation[result.entity_map == 6] == 0).all()
+    assert os.listdir(mask_dir) == ['120.png']
+
+
+def test_maskclustering_thresholds_are_inclusive(tmp_path):
+    picture = Picture('0', 'scene/color/0.jpg')
+    write(tmp_path, 'maskclustering', picture, [20, 20], [0.75, 0.5])
+    segmentation = cv2.imread(str(tmp_path / 'scene/output/mask/0.png'), cv2.IMREAD_UNCHANGED)
+    assert np.unique(segmentation).tolist() == [1, 2]
+
+
+def test_onlineanyseg(tmp_path):
+    """Reader: lists <sequence>/mask, takes the frame number off each name, opens unchanged."""
+    picture = Picture('30', 'scannet/scene0011_00/frames/color/30.jpg')
+    options = PRESETS['onlineanyseg']
+    ids = np.zeros((480, 640), np.int32)
+    ids[:20, :30], ids[30:60, :20], ids[80:130, :100], ids[200:400] = 2, 1, 3, 4
+    ids[450:, :16] = 5
+    result = make_result(ids, [0.9, 0.8, 0.7, 0.65, 0.6], '30', path=picture.path)
+    PictureWriter(tmp_path, tmp_path, options).write(result, files_of(picture, options))
+    mask_dir = tmp_path / 'scene0011_00' / 'mask'
+    assert [int(name[:-4]) for name in os.listdir(mask_dir)] == [30]
+    segmentation = cv2.imread(str(mask_dir / '30.png'), cv2.IMREAD_UNCHANGED)
+    assert segmentation.dtype == np.uint8
+    assert segmentation.shape == (480, 640)
+    # id 1 is the best; 480 px (id 5 of the model) is below 500
+    for mask_id, row in ((1, 0), (2, 1), (3, 2), (4, 3)):
+        assert np.array_equal(segmentation == mask_id, ids == row + 1)
+    assert segmentation.max() == 4
+
+
+def test_onlineanyseg_shows_the_network_the_small_picture(
+    predict_tool, inferencer, weights, tmp_path
+):
+    color = save_scenes(
+        tmp_path / 'scene0001_00' / 'frames' / 'color', 1, '.png', height=960, width=1280
+    )
+    code = predict_tool(
+        color, '--preset', 'onlineanyseg', '--model', MODEL, '--weights', weights,
+        '--device', 'cpu', '--out', tmp_path / 'out',
+    )  # fmt: skip
+    assert code == 0
+    small = cv2.resize(scene(0, 960, 1280), (640, 480), interpolation=cv2.INTER_NEAREST)
+    expected = inferencer.predict(np.ascontiguousarray(small[..., ::-1])).select(0.6, 500)
+    assert len(expected) > 0
+    written = cv2.imread(str(tmp_path / 'out/scene0001_00/mask/0.png'), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(written, expected.entity_map)
+
+
+def test_corrclip(tmp_path):
+    """Reader: <folder>/<stem>.npz, key instance_mask, then torch; the least value is no mask."""
+    picture = Picture('frankfurt/a_0.leftImg8bit', 'val/frankfurt/a_0.leftImg8bit.png')
+    result = write(tmp_path, 'corrclip', picture)
+    stem = Path(picture.path).stem
+    instance_mask = np.load(os.path.join(tmp_path, stem + '.npz'))['instance_mask']
+    assert instance_mask.dtype == np.int32
+    assert instance_mask.shape == (20, 240)
+    values = torch.unique(torch.from_numpy(instance_mask))
+    assert values[0] == 0
+    masks = values[1:, None, None] == torch.from_numpy(instance_mask)
+    for mask, row in zip(masks, range(5)):
+        assert np.array_equal(mask, result.entity_map == row + 1)
+    assert len(masks) == 5
+    assert np.load(tmp_path / f'{stem}.npz').files == ['instance_mask']
+
+
+@pytest.mark.parametrize('preset', ['maskclustering', 'onlineanyseg'])
+def test_more_than_255_entities_are_an_error_not_a_wrap_around(tmp_path, preset):
+    picture = Picture('0', 'scene/color/0.jpg')
+    many = {'widths': [2] * 256, 'scores': np.linspace(0.99, 0.9, 256), 'min_area': 1}
+    many |= {'size': (20, 512)}
+    with pytest.raises(ValueError, match='0 has ids up to 256, uint8 holds 255; write uint16'):
+        write(tmp_path, preset, picture, **many)
+    assert list(tmp_path.rglob('*.*')) == []
+    write(tmp_path, preset, picture, **many, id_dtype='uint16')
+    (png,) = tmp_path.rglob('0.png')
+    assert len(np.unique(cv2.imread(str(png), cv2.IMREAD_UNCHANGED))) == 256
+
+
+@pytest.mark.parametrize(
+    ('path', 'sequence'),
+    [
+        ('data/scannet/processed/scene0011_00/color/0.jpg', 'scene0011_00'),
+        ('data/scannetpp/data/0d2ee665be/iphone/rgb/frame_000000.jpg', '0d2ee665be'),
+        ('scans/2t7WUuJeko7/2t7WUuJeko7/undistorted_color_images/x_i0_0.jpg', '2t7WUuJeko7'),
+        ('data/scannet/scene0011_00/frames/color/0.jpg', 'scene0011_00'),
+        ('data/SceneNN/011/image/image00001.png', '011'),
+        ('my_walk/0.jpg', 'my_walk'),
+    ],
+)
+def test_sequences_are_read_off_the_folders(path, sequence):
+    assert sequence_of(Picture('0', path)) == sequence
+
+
+def test_frames_of_a_video_belong_to_its_sequence(tmp_path):
+    picture = Picture('walk/000012', 'walk.mp4', 12)
+    assert files_of(picture, PRESETS['onlineanyseg'])['idmap'] == 'walk/mask/000012.png'
+    named = PRESETS['maskclustering'].changed(sequence='room')
+    assert files_of(picture, named)['idmap'] == 'room/output/mask/000012.png'
+
+
+def test_presets_can_be_changed_from_the_command_line(predict_tool, weights, tmp_path):
+    color = save_scenes(tmp_path / 'scene' / 'color', 2, '.jpg')
+    code = predict_tool(
+        f'{color}/*0.jpg', '--preset', 'maskclustering', '--min-area', 10, '--format', 'overlay',
+        '--model', MODEL, '--weights', weights, '--device', 'cpu', '--out', tmp_path / 'out',
+    )  # fmt: skip
+    assert code == 0
+    below = tmp_path / 'out' / 'scene' / 'output'
+    assert (below / 'overlay' / '0.jpg').is_file()
+    record = json.loads((below / 'entities' / '0.json').read_text())
+    written = cv2.imread(str(below / 'mask' / '0.png'), cv2.IMREAD_UNCHANGED)
+    scores = [entity['score'] for entity in record['entities']]
+    assert scores == sorted(scores)
+    assert [entity['id'] for entity in record['entities']] == list(range(1, len(scores) + 1))
+    for entity in record['entities']:
+        assert entity['area'] == (written == entity['id']).sum() >= 10

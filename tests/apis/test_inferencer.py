@@ -1,0 +1,165 @@
+"""The inferencer: all kinds of input, laziness, batches, errors."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from mmentity.apis import EntityInferencer
+from mmentity.apis.inputs import list_inputs
+from mmentity.converters import load_weights
+from mmentity.datasets.errors import SampleError
+from mmentity.utils.shipped_configs import find_config
+from tests.apis.conftest import MODEL, save_scenes, scene
+from tests.apis.test_pictures import write_video
+from tests.models.parity import build, tiny_options
+
+
+def same(one, other):
+    return np.array_equal(one.entity_map, other.entity_map) and np.allclose(
+        one.scores, other.scores, atol=1e-5
+    )
+
+
+def test_a_result_describes_its_map(inferencer):
+    result = inferencer.predict(scene(0)[..., ::-1])
+    assert result.entity_map.dtype == np.int32
+    assert result.entity_map.shape == (48, 64)
+    assert len(result) >= 3
+    assert (np.diff(result.scores) <= 0).all()
+    assert np.array_equal(result.areas, result.entities.areas)
+    assert np.array_equal(result.boxes_xyxy_px, result.entities.boxes_xyxy_px)
+    assert np.array_equal(result.image, scene(0))
+
+
+def test_all_kinds_of_input_give_the_same(inferencer, tmp_path):
+    folder = save_scenes(tmp_path, 3)
+    expected = [inferencer.predict(scene(k)[..., ::-1]) for k in range(3)]
+    files = [str(folder / f'{k}.png') for k in range(3)]
+    for inputs in (
+        folder,
+        str(folder),
+        f'{folder}/*.png',
+        files,
+        [Image.open(file) for file in files],
+        [scene(k)[..., ::-1] for k in range(3)],
+    ):
+        results = list(inferencer(inputs))
+        assert len(results) == 3
+        assert all(map(same, results, expected))
+    assert same(next(inferencer(files[1])), expected[1])
+    assert len(list(inferencer(write_video(tmp_path / 'walk.avi', 4)))) == 4
+
+
+def test_batches_change_nothing(inferencer, tmp_path):
+    """Pictures of other sizes in between must not change the padding of a picture."""
+    folder = save_scenes(tmp_path, 5)
+    Image.fromarray(scene(9, 64, 32)).save(folder / '2.png')
+    alone = list(inferencer(folder))
+    together = list(inferencer(folder, batch_size=4, workers=0))
+    assert [r.name for r in together] == [r.name for r in alone] == ['0', '1', '2', '3', '4']
+    assert all(map(same, together, alone))
+
+
+def test_pictures_are_read_when_they_are_asked_for(inferencer, tmp_path):
+    folder = save_scenes(tmp_path, 30)
+    read, loader, lock = [], inferencer.loader, threading.Lock()
+
+    def counting(results):
+        with lock:
+            read.append(results['img_path'])
+        return loader(results)
+
+    inferencer.loader = counting
+    try:
+        results = inferencer(folder)
+        assert read == []
+        next(results)
+        assert len(read) <= 6
+        results.close()
+    finally:
+        inferencer.loader = loader
+    assert len(read) <= 6
+
+
+def test_bad_pictures_raise_or_are_skipped(inferencer, tmp_path):
+    folder = save_scenes(tmp_path, 3)
+    (folder / '1.png').write_text('no picture')
+    results = inferencer(folder)
+    assert next(results).name == '0'
+    with pytest.raises(SampleError, match='1.png is no whole picture'):
+        next(results)
+    assert [r.name for r in inferencer(folder, on_error='skip')] == ['0', '2']
+    ((picture, reason),) = inferencer.failures
+    assert picture.path.endswith('1.png')
+    assert 'no whole picture' in reason
+
+
+def test_a_picture_too_large_for_the_memory_does_not_take_its_batch_along(inferencer, monkeypatch):
+    forward = inferencer.forward
+
+    def little_memory(batch):
+        if len(batch['inputs']) > 1 or batch['data_samples'][0].img_id == '000001':
+            raise torch.OutOfMemoryError('out of memory')
+        return forward(batch)
+
+    monkeypatch.setattr(inferencer, 'forward', little_memory)
+    pictures = [scene(k)[..., ::-1] for k in range(3)]
+    assert [r.name for r in inferencer(pictures, batch_size=3, on_error='skip')] == [
+        '000000',
+        '000002',
+    ]
+    assert '000001 does not fit into the memory' in inferencer.failures[0][1]
+
+
+def test_models_are_named_given_as_path_as_config_or_built(inferencer, weights):
+    path = find_config(f'{MODEL}.py')
+    assert find_config(MODEL) == find_config(path) == path
+    result = inferencer.predict(scene(0))
+    for model in (path, Config.fromfile(str(path)), inferencer.model):
+        other = EntityInferencer(model, weights, 'cpu', show_progress=False)
+        assert same(other.predict(scene(0)), result)
+
+
+def test_official_weights_are_read(reference, tmp_path):
+    """A checkpoint as the release has it goes into the model of a config."""
+    info, _ = reference.load('cropformer_swin_tinycfg')
+    torch.save({'model': reference.weights(info), 'iteration': 1}, tmp_path / 'official.pth')
+    model = build('cropformer_swin-t_3x.py', tiny_options())
+    load_weights(model, tmp_path / 'official.pth')
+
+
+def test_mistakes_get_one_sentence(weights, tmp_path):
+    (tmp_path / 'text.pth').write_text('no checkpoint')
+    torch.save({'state_dict': {'a': torch.zeros(1)}}, tmp_path / 'other.pth')
+    for arguments, sentence in (
+        (
+            ('cropformer_hornet', None, 'cpu'),
+            "'cropformer_hornet'.*similar: cropformer_hornet-l_3x",
+        ),
+        ((MODEL, 'none.pth', 'cpu'), 'none.pth does not exist'),
+        ((MODEL, tmp_path / 'text.pth', 'cpu'), 'text.pth is no checkpoint'),
+        ((MODEL, tmp_path / 'other.pth', 'cpu'), 'other.pth.*belong to another project'),
+        (('cropformer_swin-nano_demo', weights, 'cpu'), 'do not fit the model'),
+        ((MODEL, weights, 'cuda:9'), "device 'cuda:9' cannot be used here.*usable: cpu"),
+        ((MODEL, weights, 'gpu'), "device 'gpu' cannot be used here.*usable: cpu"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=sentence) as caught:
+            EntityInferencer(*arguments, show_progress=False)
+        assert '\n' not in str(caught.value)
+
+
+def test_wrong_arguments_are_named(inferencer, tmp_path):
+    with pytest.raises(ValueError, match="on_error is 'ignore'"):
+        inferencer(scene(0), on_error='ignore')
+    with pytest.raises(ValueError, match='batch_size is 0'):
+        inferencer(scene(0), batch_size=0)
+    (picture,) = list_inputs(scene(0).astype(np.float32))
+    with pytest.raises(SampleError, match='float32'):
+        inferencer.predict(picture.content)
+    save_scenes(tmp_path, 2)
+    with pytest.raises(ValueError, match='is more than one picture'):
+        inferencer.predict(tmp_path)

@@ -1,0 +1,167 @@
+"""Semantic, panoptic and instance results against plain ones with full-size masks."""
+
+import pytest
+import torch
+from pycocotools import mask as mask_utils
+
+from mmentity.models import EntityFusionHead
+from mmentity.models.fusion.class_aware import fuse_instances, fuse_panoptic, fuse_semantic
+from mmentity.models.fusion.geometry import ViewGeometry
+from tests.models.test_view_fusion import SIZES, layout, logits_of, plain_probs
+
+SMALL = {'BLOCK_SIDE': 16, 'STRIP_PIXELS': 2000}
+
+
+@pytest.fixture(params=['blobs', 'noise', 'empty', 'saturated'])
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(params=SIZES)
+def case(request, kind, monkeypatch):
+    for name, value in SMALL.items():
+        monkeypatch.setattr(f'mmentity.models.fusion.class_aware.{name}', value)
+    torch.manual_seed(0)
+    size = request.param
+    boxes, shapes, padded = layout(*size)
+    mask_logits = logits_of(kind, 12, [side // 4 for side in padded])
+    geometry = ViewGeometry(mask_logits.shape[-2:], boxes, shapes, padded, size, mask_logits.device)
+    return mask_logits, geometry, plain_probs(mask_logits, boxes, shapes, padded, size)
+
+
+def test_semantic_equals_the_plain_one(case):
+    mask_logits, geometry, probs = case
+    class_probs = torch.rand(12, 7).softmax(dim=-1)
+    scores = torch.einsum('qc,qhw->chw', class_probs.double(), probs)
+    best = scores.topk(2, dim=0).values
+    certain = best[0] - best[1] > 1e-5
+    classes = fuse_semantic(class_probs, mask_logits, geometry)
+    assert torch.equal(classes[certain].long(), scores.argmax(0)[certain])
+
+
+def plain_panoptic(scores, labels, probs, num_things, iou_thr):
+    winner = (scores.view(-1, 1, 1) * probs).argmax(0)
+    segments = torch.zeros(winner.shape, dtype=torch.int32)
+    found, stuff = [], {}
+    for k, label in enumerate(labels):
+        won, own = winner == k, probs[k] >= 0.5
+        if not (won & own).any() or won.sum() / own.sum() < iou_thr:
+            continue
+        if label in stuff:
+            segments[won & own] = stuff[label]
+            continue
+        found.append(label)
+        if label >= num_things:
+            stuff[label] = len(found)
+        segments[won & own] = len(found)
+    return segments, found
+
+
+@pytest.mark.parametrize('iou_thr', [0.0, 0.3])
+def test_panoptic_equals_the_plain_one(case, iou_thr):
+    mask_logits, geometry, probs = case
+    scores, labels = 0.5 + torch.rand(12) / 2, torch.randint(0, 4, (12,)).tolist()
+    weighted = scores.double().view(-1, 1, 1) * probs
+    best = weighted.topk(2, dim=0).values
+    expected, found = plain_panoptic(scores.double(), labels, probs, 2, iou_thr)
+    fused = fuse_panoptic(scores, labels, mask_logits, geometry, 2, iou_thr)
+    certain = (best[0] - best[1] > 1e-5) & ((probs - 0.5).abs() > 1e-5).all(0)
+    if certain.all():
+        assert fused.labels == found
+        assert torch.equal(fused.segments, expected)
+
+
+def test_instances_equal_the_plain_ones(case):
+    mask_logits, geometry, probs = case
+    masks = fuse_instances(mask_logits, geometry)
+    certain = (probs - 0.5).abs() > 1e-5
+    decoded = torch.from_numpy(mask_utils.decode(masks.rles)).permute(2, 0, 1).bool()
+    assert torch.equal(decoded[certain], (probs > 0.5)[certain])
+    assert torch.equal(masks.areas, decoded.flatten(1).sum(1))
+    for own, area, box, prob, total in zip(
+        decoded, masks.areas, masks.boxes_xyxy_px, probs, masks.prob_sums
+    ):
+        if area == 0:
+            assert box.tolist() == [0, 0, 0, 0]
+            continue
+        rows, columns = torch.nonzero(own, as_tuple=True)
+        edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert box.tolist() == [int(v) for v in edges]
+        assert total.item() == pytest.approx(prob[own].sum().item(), rel=1e-5)
+
+
+def sample_of(size):
+    boxes, shapes, padded = layout(*size)
+    meta = {
+        'view_boxes': boxes,
+        'view_shapes': shapes,
+        'batch_input_shape': padded,
+        'ori_shape': size,
+    }
+    return type('Sample', (), {'metainfo': meta})(), [side // 4 for side in padded]
+
+
+def predict(num_queries=12, num_classes=5, **test_cfg):
+    torch.manual_seed(1)
+    sample, low = sample_of((40, 60))
+    head = EntityFusionHead(3, num_classes - 3, test_cfg=test_cfg)
+    cls_logits = 4 * torch.randn(1, num_queries, num_classes + 1)
+    return head.predict(cls_logits, logits_of('blobs', num_queries, low)[None], [sample])[0]
+
+
+def test_each_task_makes_its_results_only():
+    assert set(predict()) == {'pred_entity_map', 'pred_instances'}
+    assert set(predict(instance_on=True)) == {'pred_instances'}
+    assert set(predict(semantic_on=True)) == {'pred_sem_seg'}
+    everything = predict(entity_on=True, semantic_on=True, panoptic_on=True, instance_on=True)
+    assert set(everything) == {
+        'pred_entity_map',
+        'pred_instances',
+        'pred_overlap_instances',
+        'pred_sem_seg',
+        'pred_panoptic_seg',
+    }
+
+
+def test_overlapping_masks_beside_the_entities():
+    both = predict(entity_on=True, instance_on=True)
+    alone = predict(instance_on=True)['pred_instances']
+    overlapping = both['pred_overlap_instances']
+    assert torch.equal(overlapping.scores, alone.scores)
+    assert overlapping.masks == alone.masks
+    entities = both['pred_instances']
+    area = dict(zip(entities.query_inds.tolist(), entities.areas.tolist()))
+    whole = dict(zip(overlapping.query_inds.tolist(), overlapping.areas.tolist()))
+    assert all(whole[q] >= area[q] for q in whole)
+    assert any(whole[q] > area[q] for q in whole)
+
+
+def test_panoptic_values_are_those_of_mmdet():
+    values = predict(panoptic_on=True, object_mask_thr=0.3, iou_thr=0.0)['pred_panoptic_seg']
+    assert values.sem_seg.shape == (1, 40, 60)
+    found = values.sem_seg.unique().tolist()
+    classes = [value % 1000 for value in found]
+    things = [value // 1000 for value in found if value % 1000 < 3]
+    assert sorted(things) == list(range(1, len(things) + 1))
+    assert all(value < 1000 for value in found if value % 1000 >= 3)
+    assert set(classes) <= {0, 1, 2, 3, 4, 5}
+    nothing = predict(panoptic_on=True, object_mask_thr=1.0)['pred_panoptic_seg']
+    assert nothing.sem_seg.unique().tolist() == [5]
+
+
+def test_instances_are_things_in_descending_score():
+    instances = predict(instance_on=True, max_per_image=20)['pred_instances']
+    assert 0 < len(instances) <= 20
+    assert (instances.labels < 3).all()
+    assert (instances.scores.diff() <= 0).all()
+    areas = torch.from_numpy(mask_utils.area(instances.masks).astype('int64'))
+    assert torch.equal(areas, instances.areas)
+    decoded = predict(instance_on=True, max_per_image=20, masks='bool')['pred_instances'].masks
+    assert torch.equal(decoded.flatten(1).sum(1), instances.areas)
+
+
+def test_no_thing_at_all():
+    instances = predict(
+        num_classes=5, num_queries=1, instance_on=True, max_per_image=1, masks='bool'
+    )
+    assert instances['pred_instances'].masks.shape[1:] == (40, 60)
