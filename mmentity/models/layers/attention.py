@@ -1,21 +1,10 @@
-"""Attention with the weights of mmcv's modules, computed faster and in less memory."""
+"""Attention with the weights of mmcv's module, computed faster and in less memory."""
 
 from typing import Optional
 
 from mmcv.cnn.bricks.transformer import MultiheadAttention
-from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.models.layers.transformer.deformable_detr_layers import (
-    DeformableDetrTransformerEncoderLayer,
-)
-from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransformerEncoder
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-
-from mmentity.models.layers.deformable_attention import (
-    BagDeformableAttention,
-    ChannelsFirstEncoder,
-    ChunkedEncoderLayer,
-)
 
 
 class FusedAttention(MultiheadAttention):
@@ -73,28 +62,8 @@ class FusedAttention(MultiheadAttention):
         return identity + self.dropout_layer(self.proj_drop(out))
 
 
-def share_kernels(module: nn.Module) -> None:
-    """Let the attention modules of mmcv inside a module compute as those of this file.
-
-    mmdet's layers build mmcv's classes by themselves, so a config cannot ask for
-    others. Parameters and names in checkpoints stay as they are.
-
-    Args:
-        module: For example a decoder of mmdet.
-    """
-    faster = {
-        MultiheadAttention: FusedAttention,
-        MultiScaleDeformableAttention: BagDeformableAttention,
-        DeformableDetrTransformerEncoderLayer: ChunkedEncoderLayer,
-        Mask2FormerTransformerEncoder: ChannelsFirstEncoder,
-    }
-    for child in module.modules():
-        if type(child) in faster and getattr(child, 'batch_first', True):
-            child.__class__ = faster[type(child)]
-
-
 def _allowed(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor]) -> Optional[Tensor]:
-    """What may be attended to, bool ``(B, 1, Q, K)`` or what broadcasts to it."""
+    """Invert masks to what may be attended to, bool ``(B, 1, Q, K)`` or broadcasting to it."""
     allowed = None if attn_mask is None else ~attn_mask[:, None]
     if key_padding_mask is None:
         return allowed

@@ -7,7 +7,7 @@ from pycocotools import mask as mask_utils
 from mmentity.models import EntityFusionHead
 from mmentity.models.fusion.class_aware import fuse_instances, fuse_panoptic, fuse_semantic
 from mmentity.models.fusion.geometry import ViewGeometry
-from tests.models.test_view_fusion import SIZES, layout, logits_of, plain_probs
+from tests.models.fusion.test_entities import SIZES, layout, logits_of, plain_probs
 
 SMALL = {'BLOCK_SIDE': 16, 'STRIP_PIXELS': 2000}
 

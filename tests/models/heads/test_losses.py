@@ -13,7 +13,7 @@ NAMES = {'loss_cls': 'loss_ce', 'loss_mask': 'loss_mask', 'loss_dice': 'loss_dic
 
 
 def training_sample(reference, image, draw, monkeypatch):
-    """Run the pipeline of training with the official draws on one recipe picture."""
+    """Run the pipeline of training with the official draws on one recipe image."""
     picture = reference.recipe.image(image['h'], image['w'], image['seed'])
     labels = reference.recipe.entities(image['h'], image['w'], image['n'], image['seed'])
     assert reference.recipe.digest(labels) == image['entities_crc32']
@@ -57,18 +57,18 @@ def losses(reference):
         training=True,
     )
     points = torch.from_numpy(arrays['points'])
-    head = model.panoptic_head
-    head._match_points = lambda device: points[None]
-    head._loss_points = lambda logits: points.expand(len(logits), -1, -1)
+    set_loss = model.panoptic_head.set_loss
+    set_loss.random_points = lambda device: points[None]
+    set_loss.uncertain_points = lambda logits: points.expand(len(logits), -1, -1)
     matches = []
-    match = head._match
+    match = set_loss.match
 
     def recording_match(*args):
         pair = match(*args)
         matches.append([v.tolist() for v in pair])
         return pair
 
-    head._match = recording_match
+    set_loss.match = recording_match
     values = model.loss(data['inputs'], data['data_samples'])
     return info, arrays, model, data, inputs, values, matches
 
