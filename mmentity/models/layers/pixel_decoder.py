@@ -181,18 +181,14 @@ class EntityPixelDecoder(MSDeformAttnPixelDecoder):
         **kwargs,
     ) -> None:
         positional_encoding = positional_encoding or {'num_feats': 128, 'normalize': True}
-        super().__init__(
-            *args, encoder=encoder, positional_encoding=positional_encoding, **kwargs
-        )
+        super().__init__(*args, encoder=encoder, positional_encoding=positional_encoding, **kwargs)
         self.encoder = PixelEncoder(**encoder, with_cp=with_cp)
         self.positional_encoding = SinePositionalEncoding(**positional_encoding)
 
     def forward(self, feats: Sequence[Tensor]) -> PixelFeatures:
         """Decode the feature maps of a backbone, finest first, each ``(B, C, h, w)``."""
         coarse_first = list(feats)[::-1]
-        levels = [
-            project(feature) for project, feature in zip(self.input_convs, coarse_first)
-        ]
+        levels = [project(feature) for project, feature in zip(self.input_convs, coarse_first)]
         sizes = [_size_of(level) for level in levels]
         device = levels[0].device
         positions = [
