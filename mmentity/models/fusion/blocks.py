@@ -223,7 +223,7 @@ class BlockProbs:
         Returns:
             float32 ``(N, side, side)``.
         """
-        total = None
+        total = self.mask_logits.new_zeros(())
         for view in group.views:
             down, across = self._row_bands[view], self._column_bands[view]
             logits = self.mask_logits[:, view][
@@ -232,8 +232,7 @@ class BlockProbs:
                 across.cells[group.columns][:, None],
             ]
             logits = down.weights[group.rows] @ logits @ across.weights[group.columns].mT
-            probs = logits.sigmoid_()
-            total = probs if total is None else probs.add_(total)
+            total = logits.sigmoid_().add_(total)
         return total.div_(len(group.views))
 
 

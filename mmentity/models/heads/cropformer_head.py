@@ -52,7 +52,9 @@ class CropFormerHead(EntityMask2FormerHead):
         self.association = MODELS.build(association)
         self.per_view_loss_weight = per_view_loss_weight
 
-    def forward(self, x: Sequence[Tensor], batch_data_samples: SampleList) -> TwoPasses:
+    def forward(  # type: ignore[override]  # one pass more than Mask2Former's head
+        self, x: Sequence[Tensor], batch_data_samples: SampleList
+    ) -> TwoPasses:
         """Decode with deep supervision.
 
         Args:
@@ -117,9 +119,10 @@ class CropFormerHead(EntityMask2FormerHead):
             return tensor.unflatten(0, (-1, num_views)).flatten(1, 2)
 
         small_features = [join(features) for features in decoder_input.small_features]
+        sizes = [features.shape[-2:] for features in small_features]
         positions = [
-            self._positions(num_views, *features.shape[-2:], features.device)
-            for features in small_features
+            self._positions(num_views, height, width, small_features[0].device)
+            for height, width in sizes
         ]
         return DecoderInput(
             [join(tokens) for tokens in decoder_input.tokens],

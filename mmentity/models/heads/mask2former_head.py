@@ -189,7 +189,9 @@ class EntityMask2FormerHead(Mask2FormerHead):
             feature = project(feature)
             tokens.append(feature.flatten(2).transpose(1, 2).contiguous() + level_embed)
             sizes.append(feature.shape[-2:])
-        positions = [self._positions(1, *size, mask_features.device) for size in sizes]
+        positions = [
+            self._positions(1, height, width, mask_features.device) for height, width in sizes
+        ]
         # resizing is linear, so attention masks come from features that are resized once
         small_features = [
             F.interpolate(mask_features.detach(), size, mode='bilinear', align_corners=False)

@@ -22,9 +22,12 @@ class QueryMasks(NamedTuple):
     features: Union[Tensor, Sequence[Tensor]]
 
     def logits(self) -> Tensor:
-        """Make the masks of all queries, ``(B, Q, V, h, w)``; features in one tensor."""
-        logits = self.embeds[:, None] @ self.features.flatten(3)
-        return logits.unflatten(-1, self.features.shape[-2:]).transpose(1, 2)
+        """Make the masks of all queries, ``(B, Q, V, h, w)``."""
+        features = self.features
+        if not isinstance(features, Tensor):
+            features = torch.stack(tuple(features))
+        logits = self.embeds[:, None] @ features.flatten(3)
+        return logits.unflatten(-1, features.shape[-2:]).transpose(1, 2)
 
     def logits_of(self, b: int, queries: Tensor) -> Tensor:
         """Make the masks of some queries of one image.

@@ -49,12 +49,14 @@ class FusedAttention(MultiheadAttention):
         key = key if key_pos is None else key + key_pos
         weights = self.attn.in_proj_weight.chunk(3)
         biases = self.attn.in_proj_bias.chunk(3)
-        projected = [
+        query, key, value = (
             F.linear(tensor, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for tensor, weight, bias in zip((query, key, value), weights, biases)
-        ]
+        )
         out = F.scaled_dot_product_attention(
-            *projected,
+            query,
+            key,
+            value,
             attn_mask=_allowed(attn_mask, key_padding_mask),
             dropout_p=self.attn.dropout if self.training else 0.0,
         )

@@ -115,7 +115,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
             centres = reference_points[..., axis] * reference_points.new_tensor(size) - 0.5
             centres = centres.repeat_interleave(self.num_points, dim=-1)
             points.append(offsets[..., axis] + centres[..., None, :])
-        return Samples(*points, attention)
+        x, y = points
+        return Samples(x, y, attention)
 
     def _sample_rows(
         self, query: Tensor, values: Tensor, reference_points: Tensor, sizes: Sizes

@@ -44,11 +44,11 @@ class WeightedRows(NamedTuple):
     """Rows of the values that the samples of each query and head add up.
 
     Attributes:
-        index: Numbers of rows, int32 ``(N * heads, 4 * levels * points)``.
+        row: Numbers of rows, int32 ``(N * heads, 4 * levels * points)``.
         weight: Their weights, of the same shape.
     """
 
-    index: Tensor
+    row: Tensor
     weight: Tensor
 
 
@@ -99,12 +99,12 @@ class PaddedRows:
         y, below = self._cell(samples.y, y_limit)
         top = (y * self._down).add_(x, alpha=self._right).add_(self._origin)
         bottom = top + self._down
-        index = [top, top + self._right, bottom, bottom + self._right]
+        row = [top, top + self._right, bottom, bottom + self._right]
         below = samples.attention * below
         above = samples.attention - below
         above_right, below_right = above * right, below * right
         weight = [above - above_right, above_right, below - below_right, below_right]
-        return WeightedRows(*(torch.cat(parts, dim=-1).flatten(0, 1) for parts in (index, weight)))
+        return WeightedRows(*(torch.cat(parts, dim=-1).flatten(0, 1) for parts in (row, weight)))
 
     def _cell(self, points: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
         """Cell at or below each point along one axis, int32, and how far the point is beyond it."""
@@ -119,16 +119,14 @@ class PaddedRows:
 
     def sums_of(self, chosen: WeightedRows) -> Tensor:
         """Add up weighted rows, ``(N * heads, C / heads)``."""
-        return F.embedding_bag(
-            chosen.index, self.rows, per_sample_weights=chosen.weight, mode='sum'
-        )
+        return F.embedding_bag(chosen.row, self.rows, per_sample_weights=chosen.weight, mode='sum')
 
     def gradient(self, chosen: WeightedRows, grad: Tensor) -> Tensor:
         """Gradient of the values ``(K, C)`` from that of the sums ``(N, C)``."""
-        count, length = chosen.index.shape
+        count, length = chosen.row.shape
         ends = torch.arange(0, (count + 1) * length, length, dtype=torch.int32)
         matrix = csc_array(
-            (chosen.weight.flatten().numpy(), chosen.index.flatten().numpy(), ends.numpy()),
+            (chosen.weight.flatten().numpy(), chosen.row.flatten().numpy(), ends.numpy()),
             shape=(len(self.rows), count),
         )
         padded = torch.from_numpy(matrix @ grad.reshape(count, -1).numpy())
@@ -192,8 +190,8 @@ class SampledSums(torch.autograd.Function):
         rows.rows.requires_grad_()
         num_queries, num_heads, length = samples.x.shape
         grads = Samples(*(torch.empty_like(tensor) for tensor in saved))
-        index = torch.empty((num_queries, num_heads, 4 * length), dtype=torch.int32)
-        weight = values.new_empty(index.shape)
+        row = torch.empty((num_queries, num_heads, 4 * length), dtype=torch.int32)
+        weight = values.new_empty(row.shape)
         for chunk in query_chunks(num_queries):
             some = Samples(*(tensor[chunk].detach().requires_grad_() for tensor in saved))
             with torch.enable_grad():
@@ -202,9 +200,9 @@ class SampledSums(torch.autograd.Function):
             parts = torch.autograd.grad(sums, some, grad[chunk].reshape(sums.shape))
             for whole, part in zip(grads, parts):
                 whole[chunk] = part
-            index[chunk] = chosen.index.view_as(index[chunk])
+            row[chunk] = chosen.row.view_as(row[chunk])
             weight[chunk] = chosen.weight.detach().view_as(weight[chunk])
-        chosen = WeightedRows(index.flatten(0, 1), weight.flatten(0, 1))
+        chosen = WeightedRows(row.flatten(0, 1), weight.flatten(0, 1))
         return rows.gradient(chosen, grad), *grads, None, None
 
 

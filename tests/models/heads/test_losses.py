@@ -14,15 +14,15 @@ NAMES = {'loss_cls': 'loss_ce', 'loss_mask': 'loss_mask', 'loss_dice': 'loss_dic
 
 def training_sample(reference, image, draw, monkeypatch):
     """Run the pipeline of training with the official draws on one recipe image."""
-    picture = reference.recipe.image(image['h'], image['w'], image['seed'])
+    image = reference.recipe.image(image['h'], image['w'], image['seed'])
     labels = reference.recipe.entities(image['h'], image['w'], image['n'], image['seed'])
     assert reference.recipe.digest(labels) == image['entities_crc32']
     count = len(draw['entity_ids'])
     results = {
-        'img': np.ascontiguousarray(picture[..., ::-1]),
+        'img': np.ascontiguousarray(image[..., ::-1]),
         'img_path': 'recipe',
         'img_id': image['seed'],
-        'ori_shape': picture.shape[:2],
+        'ori_shape': image.shape[:2],
         'gt_entity_map': EntityMap.from_segment_ids(labels, draw['entity_ids']),
         'gt_labels': np.zeros(count, np.int64),
         'gt_iscrowd': np.zeros(count, bool),
