@@ -124,21 +124,13 @@ def fuse_semantic(
     return classes
 
 
-class _CandidateClasses(NamedTuple):
-    """Which classes can win in each block.
+def _candidate_classes(class_probs: Tensor, blocks: Blocks) -> tuple[Tensor, Tensor]:
+    """Bound how far a class can fall behind another in a block.
 
-    Attributes:
-        best: Class that is best at the middle of the bounds, int32 ``(rows, columns)``.
-        candidates: Classes that can be best at some pixel, bool
-            ``(classes, rows, columns)``.
+    Returns:
+        Class that is best at the middle of the bounds, int32 ``(rows, columns)``, and
+        which classes can be best at some pixel, bool ``(classes, rows, columns)``.
     """
-
-    best: Tensor
-    candidates: Tensor
-
-
-def _candidate_classes(class_probs: Tensor, blocks: Blocks) -> _CandidateClasses:
-    """Bound how far a class can fall behind another in a block."""
     lower, upper = blocks.lower.flatten(1), blocks.upper.flatten(1)
     best = (class_probs.T @ (lower + upper)).argmax(dim=0)
     candidates = torch.zeros(
@@ -150,7 +142,7 @@ def _candidate_classes(class_probs: Tensor, blocks: Blocks) -> _CandidateClasses
         least = lead.clamp(min=0).T @ lower[:, places] + lead.clamp(max=0).T @ upper[:, places]
         candidates[:, places] = least <= ROUNDING_OF_SUMS
     shape = blocks.lower.shape[1:]
-    return _CandidateClasses(best.view(shape).int(), candidates.view(-1, *shape))
+    return best.view(shape).int(), candidates.view(-1, *shape)
 
 
 def fuse_panoptic(
@@ -259,11 +251,9 @@ def fuse_instances(mask_logits: Tensor, geometry: ViewGeometry) -> InstanceMasks
     for q, is_possible in enumerate(blocks.upper > 0.5 - ROUNDING):
         x0, y0, x1, y1 = blocks.box_around(is_possible)
         patches = []
-        for top, bottom in geometry.strips(STRIP_PIXELS):
-            top, bottom = max(y0, top), min(y1, bottom)
-            if top >= bottom:
-                continue
-            probs = geometry.probs(mask_logits[q], (x0, top, x1, bottom))
+        step = max(1, STRIP_PIXELS // max(x1 - x0, 1))
+        for top in range(y0, y1, step):
+            probs = geometry.probs(mask_logits[q], (x0, top, x1, min(top + step, y1)))
             in_mask = probs > 0.5
             prob_sums[q] += probs.mul_(in_mask).sum(dtype=torch.float64)
             patches.append((in_mask.cpu().numpy(), x0, top))

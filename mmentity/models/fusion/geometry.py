@@ -6,7 +6,7 @@ one for the columns of each view, and any box of the image can be computed by
 itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import torch
@@ -88,35 +88,20 @@ class ViewGeometry:
             )
         self.height, self.width = (int(side) for side in ori_shape[:2])
         self.num_views = len(view_boxes)
-        self.rows, self.columns = (
-            [
-                _axis(
-                    low,
-                    int(padded),
-                    int(shape[axis]),
-                    int(box[1 - axis]),
-                    int(box[3 - axis]),
-                    device,
-                )
-                for box, shape in zip(view_boxes, view_shapes)
-            ]
-            for axis, (low, padded) in enumerate(zip(mask_shape, padded_shape))
-        )
+        low_height, low_width = mask_shape
+        height, width = (int(side) for side in padded_shape)
+        views = [
+            ([int(side) for side in shape], [int(edge) for edge in box])
+            for shape, box in zip(view_shapes, view_boxes)
+        ]
+        self.rows = [
+            _axis(low_height, height, shape[0], box[1], box[3], device) for shape, box in views
+        ]
+        self.columns = [
+            _axis(low_width, width, shape[1], box[0], box[2], device) for shape, box in views
+        ]
         self._row_views = _covering(self.rows, self.height, device)
         self._column_views = _covering(self.columns, self.width, device)
-
-    def strips(self, max_pixels: int) -> Iterator[tuple[int, int]]:
-        """Cut the image into strips of full rows.
-
-        Args:
-            max_pixels: Most pixels of a strip; a strip has one row at least.
-
-        Yields:
-            First and past-the-last row.
-        """
-        step = max(1, max_pixels // max(self.width, 1))
-        for top in range(0, self.height, step):
-            yield top, min(top + step, self.height)
 
     def side_of(self, cells: int) -> int:
         """Pixels of the image that so many low-res cells of the whole view make."""

@@ -1,6 +1,7 @@
 """Mask2Former's set loss: matching of queries to entities, and losses at sampled points."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,20 +18,6 @@ from mmentity.models.heads.query_masks import QueryMasks, sample_masks
 MASK_CHUNK = 16
 
 
-class LayerLosses(NamedTuple):
-    """Losses of one decoder layer, scalars.
-
-    Attributes:
-        loss_cls: Of the classes of all queries.
-        loss_mask: Cross-entropy of the matched masks at sampled points.
-        loss_dice: Dice loss at the same points.
-    """
-
-    loss_cls: Tensor
-    loss_mask: Tensor
-    loss_dice: Tensor
-
-
 class MatchingPoints(NamedTuple):
     """What the matching of one image compares, the same in every layer of a pass.
 
@@ -43,30 +30,6 @@ class MatchingPoints(NamedTuple):
     masks: Tensor
 
 
-class Matches(NamedTuple):
-    """Pairs of queries and entities of one image.
-
-    Attributes:
-        query: int64 ``(min(Q, K),)``, ascending.
-        entity: int64 of the same length.
-    """
-
-    query: Tensor
-    entity: Tensor
-
-
-class PointTargets(NamedTuple):
-    """Where the mask losses look, and the ground truth there.
-
-    Attributes:
-        points: ``(N, P, 2)`` as (x, y) in 0..1.
-        masks: 0..1, ``(N, P)``.
-    """
-
-    points: Tensor
-    masks: Tensor
-
-
 def targets_in_view(gt_instances: InstanceData, view: int) -> InstanceData:
     """Entities that a view contains, with the masks ``(K', 1, H, W)`` of that view."""
     is_seen = gt_instances.in_view[:, view]
@@ -75,6 +38,7 @@ def targets_in_view(gt_instances: InstanceData, view: int) -> InstanceData:
     )
 
 
+@dataclass
 class SetLoss:
     """Hungarian set loss with deep supervision (Mask2Former, sections 3.1 and 3.3).
 
@@ -93,25 +57,14 @@ class SetLoss:
         importance_sample_ratio: Share of the points that stay for being uncertain.
     """
 
-    def __init__(
-        self,
-        assigner: BaseAssigner,
-        loss_cls: Callable[..., Tensor],
-        loss_mask: Callable[..., Tensor],
-        loss_dice: Callable[..., Tensor],
-        class_weight: Sequence[float],
-        num_points: int = 12544,
-        oversample_ratio: float = 3.0,
-        importance_sample_ratio: float = 0.75,
-    ) -> None:
-        self.assigner = assigner
-        self.loss_cls = loss_cls
-        self.loss_mask = loss_mask
-        self.loss_dice = loss_dice
-        self.class_weight = class_weight
-        self.num_points = num_points
-        self.oversample_ratio = oversample_ratio
-        self.importance_sample_ratio = importance_sample_ratio
+    assigner: BaseAssigner
+    loss_cls: Callable[..., Tensor]
+    loss_mask: Callable[..., Tensor]
+    loss_dice: Callable[..., Tensor]
+    class_weight: Sequence[float]
+    num_points: int = 12544
+    oversample_ratio: float = 3.0
+    importance_sample_ratio: float = 0.75
 
     def __call__(
         self,
@@ -139,7 +92,7 @@ class SetLoss:
                 layer_masks = QueryMasks(layer_masks.embeds.float(), features)
                 values = self._losses_of_layer(scores.float(), layer_masks, targets, points)
                 prefix = '' if layer == last else f'd{layer}.'
-                losses.update({prefix + name: loss for name, loss in values._asdict().items()})
+                losses.update({prefix + name: value for name, value in values.items()})
         return losses
 
     def _losses_of_layer(
@@ -148,7 +101,7 @@ class SetLoss:
         masks: QueryMasks,
         targets: Sequence[InstanceData],
         points: Sequence[MatchingPoints],
-    ) -> LayerLosses:
+    ) -> dict[str, Tensor]:
         """Compute the losses of one layer; those of masks sum over entity and view."""
         no_object = cls_scores.shape[-1] - 1
         labels = cls_scores.new_full(cls_scores.shape[:2], no_object, dtype=torch.long)
@@ -169,14 +122,14 @@ class SetLoss:
         mask_logits = torch.cat(matched_logits)[:, None]
         if len(mask_logits) == 0:
             zero = mask_logits.sum()
-            return LayerLosses(loss_cls, zero, zero)
+            return {'loss_cls': loss_cls, 'loss_mask': zero, 'loss_dice': zero}
         where, gt_masks = self._point_targets(mask_logits, torch.cat(matched_masks))
         logits = point_sample(mask_logits, where).squeeze(1)
         loss_dice = self.loss_dice(logits, gt_masks, avg_factor=count)
         loss_mask = self.loss_mask(
             logits.flatten(), gt_masks.flatten(), avg_factor=count * where.shape[1]
         )
-        return LayerLosses(loss_cls, loss_mask, loss_dice)
+        return {'loss_cls': loss_cls, 'loss_mask': loss_mask, 'loss_dice': loss_dice}
 
     @torch.no_grad()
     def _matching_points(self, features: Tensor, gt_instances: InstanceData) -> MatchingPoints:
@@ -190,7 +143,7 @@ class SetLoss:
     @torch.no_grad()
     def match(
         self, cls_score: Tensor, mask_embed: Tensor, gt_labels: Tensor, points: MatchingPoints
-    ) -> Matches:
+    ) -> tuple[Tensor, Tensor]:
         """Assign the entities of an image to queries.
 
         Args:
@@ -198,6 +151,9 @@ class SetLoss:
             mask_embed: ``(Q, C)``.
             gt_labels: int64 ``(K,)``.
             points: Features and ground truth at the points to compare.
+
+        Returns:
+            Query and entity of each pair, int64 ``(min(Q, K),)`` both.
         """
         assigned = self.assigner.assign(
             pred_instances=InstanceData(scores=cls_score, masks=mask_embed @ points.features),
@@ -205,16 +161,24 @@ class SetLoss:
             img_meta={},
         ).gt_inds
         query = torch.nonzero(assigned > 0).squeeze(1)
-        return Matches(query, assigned[query] - 1)
+        return query, assigned[query] - 1
 
     @torch.no_grad()
-    def _point_targets(self, mask_logits: Tensor, gt_masks: Tensor) -> PointTargets:
-        """Draw points for masks ``(N, 1, h, w)``, and sample bool ``(N, H, W)`` there."""
+    def _point_targets(self, mask_logits: Tensor, gt_masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw points for the losses of matched masks, and sample the ground truth there.
+
+        Args:
+            mask_logits: ``(N, 1, h, w)``.
+            gt_masks: bool ``(N, H, W)``.
+
+        Returns:
+            Points ``(N, P, 2)`` as (x, y) in 0..1, and the ground truth ``(N, P)``.
+        """
         points, targets = [], []
         for logits, masks in zip(mask_logits.split(MASK_CHUNK), gt_masks.split(MASK_CHUNK)):
             points.append(self.uncertain_points(logits))
             targets.append(sample_masks(masks, points[-1]))
-        return PointTargets(torch.cat(points), torch.cat(targets))
+        return torch.cat(points), torch.cat(targets)
 
     def random_points(self, device: torch.device) -> Tensor:
         """Draw the points of the matching cost, ``(1, P, 2)`` as (x, y) in 0..1."""

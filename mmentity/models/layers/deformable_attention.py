@@ -54,6 +54,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
     def forward(
         self,
         query: Tensor,
+        key: Optional[Tensor] = None,
         value: Optional[Tensor] = None,
         identity: Optional[Tensor] = None,
         query_pos: Optional[Tensor] = None,
@@ -61,11 +62,13 @@ class DeformableAttention(MultiScaleDeformableAttention):
         *,
         reference_points: Tensor,
         spatial_shapes: Sizes,
+        **kwargs,
     ) -> Tensor:
-        """Attend to the values around reference points.
+        """Attend to the values around reference points; keys have no part in that.
 
         Args:
             query: ``(B, N, C)``.
+            key: Not used.
             value: Cells of all levels, one level after the other, ``(B, K, C)``; by
                 default the queries.
             identity: What the result is added to; by default the queries.
@@ -81,7 +84,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         identity = query if identity is None else identity
         values = self.project(query if value is None else value, key_padding_mask)
         query = query if query_pos is None else query + query_pos
-        reference_points = reference_points.expand(len(query), query.shape[1], -1, -1)
+        reference_points = reference_points.expand(*query.shape[:2], -1, -1)
         way = attention_way(query.device)
         sample = self._sample_rows if way == 'embedding_bag' else self._sample_maps
         sums = sample(query, values, reference_points, spatial_shapes)

@@ -1,7 +1,7 @@
 """Mask2Former's pixel decoder, built with this package's deformable attention."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -63,68 +63,45 @@ class PixelEncoderLayer(DeformableDetrTransformerEncoderLayer):
         self,
         query: Tensor,
         query_pos: Tensor,
+        key_padding_mask: Optional[Tensor] = None,
+        *,
         reference_points: Tensor,
         spatial_shapes: Sizes,
-        key_padding_mask: Optional[Tensor] = None,
     ) -> Tensor:
         """Encode tokens.
 
         Args:
             query: Tokens of all levels, one level after the other, ``(B, K, C)``.
             query_pos: Their positions, ``(B, K, C)`` or what broadcasts to it.
+            key_padding_mask: bool ``(B, K)``, True = nobody attends to this token.
             reference_points: Where each token lies, ``(B, K, levels, 2)`` as (x, y) in
                 0..1, or what broadcasts to it.
             spatial_shapes: Height and width of each level.
-            key_padding_mask: bool ``(B, K)``, True = nobody attends to this token.
 
         Returns:
             ``(B, K, C)``.
         """
-        inputs = (query, query_pos, reference_points, spatial_shapes, key_padding_mask)
-        if torch.is_grad_enabled():
-            if self.with_cp:
-                return checkpoint(self._encode, *inputs, use_reentrant=False)
-            return self._encode(*inputs)
-        if attention_way(query.device) == 'embedding_bag':
-            return self._encode_in_chunks(*inputs)
-        return self._encode(*inputs)
+        inputs: dict[str, Any] = {
+            'reference_points': reference_points,
+            'spatial_shapes': spatial_shapes,
+        }
+        if torch.is_grad_enabled() or attention_way(query.device) != 'embedding_bag':
+            arguments = (query, query_pos, key_padding_mask)
+            if self.with_cp and torch.is_grad_enabled():
+                return checkpoint(super().forward, *arguments, use_reentrant=False, **inputs)
+            return super().forward(*arguments, **inputs)
 
-    def _encode(
-        self,
-        query: Tensor,
-        query_pos: Tensor,
-        reference_points: Tensor,
-        sizes: Sizes,
-        key_padding_mask: Optional[Tensor],
-    ) -> Tensor:
-        query = self.self_attn(
-            query,
-            query_pos=query_pos,
-            key_padding_mask=key_padding_mask,
-            reference_points=reference_points,
-            spatial_shapes=sizes,
-        )
-        return self.norms[1](self.ffn(self.norms[0](query)))
-
-    def _encode_in_chunks(
-        self,
-        query: Tensor,
-        query_pos: Tensor,
-        reference_points: Tensor,
-        sizes: Sizes,
-        key_padding_mask: Optional[Tensor],
-    ) -> Tensor:
         attention, encoded = self.self_attn, torch.empty_like(query)
         query_pos = query_pos.expand_as(query)
-        reference_points = reference_points.expand(len(query), query.shape[1], -1, -1)
+        reference_points = reference_points.expand(*query.shape[:2], -1, -1)
         for b, tokens in enumerate(query):
             padding = None if key_padding_mask is None else key_padding_mask[b]
             values = attention.project(tokens, padding)
-            rows = PaddedRows(values, sizes, attention.num_heads, attention.num_points)
+            rows = PaddedRows(values, spatial_shapes, attention.num_heads, attention.num_points)
             for chunk in query_chunks(len(tokens)):
                 some = tokens[chunk]
                 samples = attention.samples(
-                    some + query_pos[b, chunk], reference_points[b, chunk], sizes
+                    some + query_pos[b, chunk], reference_points[b, chunk], spatial_shapes
                 )
                 some = attention.dropout(attention.output_proj(rows.sums(samples))) + some
                 encoded[b, chunk] = self.norms[1](self.ffn(self.norms[0](some)))
@@ -132,22 +109,16 @@ class PixelEncoderLayer(DeformableDetrTransformerEncoderLayer):
 
 
 class PixelEncoder(Mask2FormerTransformerEncoder):
-    """mmdet's encoder, built of :class:`PixelEncoderLayer`.
+    """mmdet's encoder, built of :class:`PixelEncoderLayer`; ``with_cp`` is for all layers."""
 
-    Args:
-        num_layers: Number of layers.
-        layer_cfg: Arguments of each layer.
-        with_cp: As of the layer, for all of them.
-    """
-
-    def __init__(
-        self, num_layers: int, layer_cfg: ConfigType, with_cp: bool = False, **kwargs
-    ) -> None:
-        super().__init__(num_layers, {'with_cp': with_cp, **layer_cfg}, **kwargs)
+    def __init__(self, *args, with_cp: bool = False, **kwargs) -> None:
+        self.with_cp = with_cp
+        super().__init__(*args, **kwargs)
 
     def _init_layers(self) -> None:
         self.layers = ModuleList(
-            PixelEncoderLayer(**self.layer_cfg) for _ in range(self.num_layers)
+            PixelEncoderLayer(**self.layer_cfg, with_cp=self.with_cp)
+            for _ in range(self.num_layers)
         )
         self.embed_dims = self.layers[0].embed_dims
 

@@ -158,20 +158,7 @@ class SampledSums(torch.autograd.Function):
         sizes: Sizes,
         num_points: int,
     ) -> Tensor:
-        """Add up samples.
-
-        Args:
-            ctx: Context of autograd.
-            values: ``(K, C)``.
-            x: As of :class:`Samples`, for N queries.
-            y: The same.
-            attention: The same.
-            sizes: Height and width of each level.
-            num_points: Points of each level that a head samples.
-
-        Returns:
-            ``(N, C)``.
-        """
+        """Add up :class:`Samples` of N queries from values ``(K, C)``, to ``(N, C)``."""
         ctx.save_for_backward(values, x, y, attention)
         ctx.layout = (sizes, attention.shape[1], num_points)
         rows, samples = PaddedRows(values, *ctx.layout), Samples(x, y, attention)

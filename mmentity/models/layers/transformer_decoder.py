@@ -7,7 +7,6 @@ from mmdet.models.layers.transformer.mask2former_layers import (
     Mask2FormerTransformerDecoder,
     Mask2FormerTransformerDecoderLayer,
 )
-from mmdet.utils import ConfigType
 from mmengine.model import ModuleList
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -46,22 +45,16 @@ class FusedDecoderLayer(Mask2FormerTransformerDecoderLayer):
 
 
 class FusedDecoder(Mask2FormerTransformerDecoder):
-    """mmdet's decoder, built of :class:`FusedDecoderLayer`.
+    """mmdet's decoder, built of :class:`FusedDecoderLayer`; ``with_cp`` is for all layers."""
 
-    Args:
-        num_layers: Number of layers.
-        layer_cfg: Arguments of each layer.
-        with_cp: As of the layer, for all of them.
-    """
-
-    def __init__(
-        self, num_layers: int, layer_cfg: ConfigType, with_cp: bool = False, **kwargs
-    ) -> None:
-        super().__init__(num_layers, {'with_cp': with_cp, **layer_cfg}, **kwargs)
+    def __init__(self, *args, with_cp: bool = False, **kwargs) -> None:
+        self.with_cp = with_cp
+        super().__init__(*args, **kwargs)
 
     def _init_layers(self) -> None:
         self.layers = ModuleList(
-            FusedDecoderLayer(**self.layer_cfg) for _ in range(self.num_layers)
+            FusedDecoderLayer(**self.layer_cfg, with_cp=self.with_cp)
+            for _ in range(self.num_layers)
         )
         self.embed_dims = self.layers[0].embed_dims
         self.post_norm = build_norm_layer(self.post_norm_cfg, self.embed_dims)[1]
