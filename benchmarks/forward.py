@@ -69,10 +69,10 @@ def measure_case(case: dict) -> dict:
             return {name: float((a - b).abs().max()) for name, a, b in zip(names, result, expected)}
         function = PlainCropFormer(model) if case['variant'] == 'plain' else None
         repeat = case.get('repeat', 5)
-        figures = measure(
+        measured = measure(
             lambda: function(inputs) if function else ours(model, inputs), repeat, repeat > 1
         )
-        return {**figures, **(stages(case['variant'], model, inputs) if repeat > 1 else {})}
+        return {**measured, **(stages(case['variant'], model, inputs) if repeat > 1 else {})}
 
 
 GROWTH = {'variant': 'mmentity', 'views': 2, 'size': [480, 640]}

@@ -54,11 +54,11 @@ def plain_panoptic(scores: Tensor, labels: list, logits: Tensor, layout: dict) -
     winner = (scores[:, None, None] * probs).argmax(dim=0)
     segments, stuff = torch.zeros(layout['ori_shape'], dtype=torch.int32), {}
     for k, label in enumerate(labels):
-        own = probs[k] >= 0.5
+        in_mask = probs[k] >= 0.5
         won = winner == k
-        if (own & won).any() and won.sum() / own.sum() >= 0.8:
+        if (in_mask & won).any() and won.sum() / in_mask.sum() >= 0.8:
             number = stuff.get(label, k + 1)
-            segments[own & won] = number
+            segments[in_mask & won] = number
             if label >= THINGS:
                 stuff[label] = number
     return segments

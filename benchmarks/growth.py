@@ -1,4 +1,4 @@
-"""Draw how time and memory grow, from the figures in benchmarks/results.
+"""Draw how time and memory grow, from the measurements in benchmarks/results.
 
 python benchmarks/growth.py
 """
@@ -53,7 +53,7 @@ def either(*checks: Callable) -> Callable:
 
 
 def pixels(case: dict) -> float:
-    """Pixels of the picture, or of one view."""
+    """Pixels of the image, or of one view."""
     height, width = case['size']
     return height * width
 
@@ -64,7 +64,7 @@ def number(key: str, default: int) -> Callable:
 
 
 def covered(case: dict) -> float:
-    """Area of all views in areas of the picture: crops have 0.7 of both sides."""
+    """Area of all views in areas of the image: crops have 0.7 of both sides."""
     return 1 + 0.49 * (case.get('views', 5) - 1)
 
 
@@ -80,11 +80,11 @@ def forward_series(**varied) -> dict:
     return {'forward': either(matches(**base), matches(**{**base, **varied}))}
 
 
-JPEG_LEFT_OUT = {'jpeg': False}
+WITHOUT_JPEG = {'jpeg': False}
 PAGES = {
     'fusion': [
         Panel(
-            'pixels of the picture',
+            'pixels of the image',
             pixels,
             {
                 f'{step}, {kind}': matches(logits=kind, step=step, size=...)
@@ -104,12 +104,12 @@ PAGES = {
     ],
     'loading': [
         Panel(
-            'pixels of the picture',
+            'pixels of the image',
             pixels,
             {
                 name: either(
-                    matches(**JPEG_LEFT_OUT, pipeline=name, size=...),
-                    matches(**JPEG_LEFT_OUT, pipeline=name),
+                    matches(**WITHOUT_JPEG, pipeline=name, size=...),
+                    matches(**WITHOUT_JPEG, pipeline=name),
                 )
                 for name in ('maps', 'masks')
             },
@@ -120,8 +120,8 @@ PAGES = {
             number('entities', 30),
             {
                 name: either(
-                    matches(**JPEG_LEFT_OUT, pipeline=name, entities=...),
-                    matches(**JPEG_LEFT_OUT, pipeline=name),
+                    matches(**WITHOUT_JPEG, pipeline=name, entities=...),
+                    matches(**WITHOUT_JPEG, pipeline=name),
                 )
                 for name in ('maps', 'masks')
             },
@@ -136,9 +136,9 @@ def points_of(rows: list, panel: Panel, check: Callable, measure: str, page: str
     """Measured points of one line, sorted."""
     points = {}
     for row in rows:
-        if check(row['case']) and measure in row['figures']:
+        if check(row['case']) and measure in row['measured']:
             case = {'size': DEFAULT_SIZE.get(page), **row['case']}
-            points[panel.value(case)] = row['figures'][measure]
+            points[panel.value(case)] = row['measured'][measure]
     return sorted(points.items())
 
 
@@ -174,7 +174,7 @@ def _short(value: float) -> str:
 
 
 def main() -> None:
-    """Draw a figure for each benchmark that has figures of growth."""
+    """Draw a figure for each benchmark that measures growth."""
     for page, panels in PAGES.items():
         rows = json.loads((HERE / 'results' / f'{page}.json').read_text())
         figure = Figure(figsize=(3.4 * len(panels), 5.6), layout='constrained')

@@ -1,4 +1,4 @@
-"""Measure steps in processes of their own, and keep the figures as JSON."""
+"""Measure each step in its own process, and keep the measurements as JSON."""
 
 import argparse
 import ctypes
@@ -57,13 +57,13 @@ def measure(step: Callable, repeat: int = 5, warm: bool = True) -> dict:
 
 
 def run(script: str, cases: list, measure_case: Callable, name: str) -> None:
-    """Be a benchmark script: measure every case in turn, and write the figures.
+    """Be a benchmark script: measure every case in turn, and write the measurements.
 
     Args:
         script: ``__file__`` of the benchmark.
         cases: Each a dict of JSON values that tells what to measure.
-        measure_case: From a case to figures, JSON values too.
-        name: The figures go to ``results/{name}.json``, after every case.
+        measure_case: From a case to its measurements, JSON values too.
+        name: They go to ``results/{name}.json``, after every case.
     """
     parser = argparse.ArgumentParser(description=f'Measure {name}; see docs/performance.md.')
     parser.add_argument('--case', help=argparse.SUPPRESS)
@@ -81,14 +81,14 @@ def run(script: str, cases: list, measure_case: Callable, name: str) -> None:
         keep(name, case, _in_own_process(script, case))
 
 
-def keep(name: str, case: dict, figures: dict) -> None:
-    """Write the figures of a case to ``results/{name}.json``, in place of older ones."""
+def keep(name: str, case: dict, measured: dict) -> None:
+    """Write the measurements of a case to ``results/{name}.json``, in place of older ones."""
     RESULTS.mkdir(exist_ok=True)
     case = json.loads(json.dumps(case))  # as it is read back
     path = RESULTS / f'{name}.json'
     rows = json.loads(path.read_text()) if path.is_file() else []
     rows = [row for row in rows if row['case'] != case]
-    rows.append({'case': case, 'figures': figures, 'environment': environment()})
+    rows.append({'case': case, 'measured': measured, 'environment': environment()})
     with whole_file(path) as partial:
         partial.write_text(json.dumps(rows, indent=1) + '\n')
 
@@ -113,9 +113,9 @@ def _in_own_process(script: str, case: dict) -> dict:
     done = subprocess.run(line, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f'{case} failed:\n{done.stderr[-3000:]}')
-    figures = json.loads(done.stdout.splitlines()[-1])
-    print(json.dumps({**case, **figures}), flush=True)
-    return figures
+    measured = json.loads(done.stdout.splitlines()[-1])
+    print(json.dumps({**case, **measured}), flush=True)
+    return measured
 
 
 def _reset_peak() -> float:

@@ -2,31 +2,21 @@
 
 mmpretrain's Swin, mmdet's pixel decoder, and mmdet's Mask2Former decoder run twice; masks
 are made at full size after every layer, attention masks for every head, and the loss
-samples points of these masks and of float copies of the true ones, as
+samples points of these masks and of float copies of the ground truth, as
 :class:`mmdet.models.Mask2FormerHead` does.
 """
 
+import copy
 from typing import Optional
 
 import torch
-from mmcv.cnn.bricks.transformer import MultiheadAttention
-from mmcv.ops import MultiScaleDeformableAttention, point_sample
-from mmdet.models.layers.transformer.deformable_detr_layers import (
-    DeformableDetrTransformerEncoderLayer,
-)
-from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransformerEncoder
+from mmcv.ops import point_sample
+from mmdet.models.dense_heads import Mask2FormerHead
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
-
-from mmentity.models.layers.attention import FusedAttention
-from mmentity.models.layers.deformable_attention import (
-    BagDeformableAttention,
-    ChannelsFirstEncoder,
-    ChunkedEncoderLayer,
-)
 
 CONFIG = 'configs/_base_/models/cropformer_swin-t.py'
 
@@ -39,31 +29,35 @@ def build(config: str = CONFIG, options: Optional[dict] = None) -> nn.Module:
     config.merge_from_dict(options or {})
     model = MODELS.build(config.model)
     model.init_weights()
+    model.cfg = config
     return model.eval()
 
 
-def unshare_kernels(model: nn.Module) -> nn.Module:
-    """Give the attention modules of a model mmcv's own computation back."""
-    plain = {
-        FusedAttention: MultiheadAttention,
-        BagDeformableAttention: MultiScaleDeformableAttention,
-        ChunkedEncoderLayer: DeformableDetrTransformerEncoderLayer,
-        ChannelsFirstEncoder: Mask2FormerTransformerEncoder,
-    }
-    for module in model.modules():
-        module.__class__ = plain.get(type(module), module.__class__)
-    return model
+def plain_head(model: nn.Module) -> Mask2FormerHead:
+    """Build mmdet's head on the very parameters of a model's."""
+    config = copy.deepcopy(model.cfg.model.panoptic_head)
+    for key in ('association', 'per_view_loss_weight', 'with_cp'):
+        config.pop(key, None)
+    config.type = 'mmdet.Mask2FormerHead'
+    config.pixel_decoder.type = 'mmdet.MSDeformAttnPixelDecoder'
+    head = MODELS.build(config)
+    parameters = dict(model.panoptic_head.named_parameters())
+    missing = head.load_state_dict(parameters, strict=False, assign=True).missing_keys
+    if missing:
+        raise RuntimeError(f'the model has no {missing}')
+    return head.train(model.training)
 
 
 class PlainCropFormer:
     """Forward of mmentity's model through the methods of mmdet's head.
 
     Args:
-        model: A :class:`mmentity.models.CropFormer`; its attention becomes mmcv's.
+        model: A :class:`mmentity.models.CropFormer` of :func:`build`.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.model = unshare_kernels(model)
+        self.model = model
+        self.plain = plain_head(model)
 
     def backbone(self, inputs: Tensor) -> tuple:
         """Features of all views at once."""
@@ -71,7 +65,7 @@ class PlainCropFormer:
 
     def pixels(self, features: tuple) -> tuple:
         """Pixel decoder over all views at once."""
-        return self.model.panoptic_head.pixel_decoder(list(features))
+        return self.plain.pixel_decoder(list(features))
 
     def decode(self, mask_features: Tensor, multi_scale: list, num_images: int = 1) -> tuple:
         """Both passes; class and mask logits of every layer of each.
@@ -117,38 +111,38 @@ class PlainCropFormer:
     def _loss_of_layer(self, classes: Tensor, masks: Tensor, targets: list) -> tuple:
         head = self.model.panoptic_head
         labels = torch.full(classes.shape[:2], head.num_classes)
-        matched, true = [], []
+        matched, gt_masks = [], []
         for b, gt in enumerate(targets):
             query, entity = self._match(classes[b], masks[b], gt)
             labels[b, query] = gt['labels'][entity]
             matched.append(masks[b][query])
-            true.append(gt['masks'][entity])
+            gt_masks.append(gt['masks'][entity])
         class_weight = classes.new_tensor(head.class_weight)
         loss_cls = head.loss_cls(
             classes.flatten(0, 1), labels.flatten(), avg_factor=class_weight[labels].sum()
         )
         count = max(1, sum(len(gt['labels']) for gt in targets))
-        matched, true = (torch.cat(m).flatten(0, 1)[:, None] for m in (matched, true))
+        matched, gt_masks = (torch.cat(m).flatten(0, 1)[:, None] for m in (matched, gt_masks))
         with torch.no_grad():
-            points = head._loss_points(matched)
-            true = point_sample(true.float(), points).squeeze(1)
+            points = head.set_loss.uncertain_points(matched)
+            gt_masks = point_sample(gt_masks.float(), points).squeeze(1)
         predicted = point_sample(matched, points).squeeze(1)
         loss_mask = head.loss_mask(
-            predicted.flatten(), true.flatten(), avg_factor=count * points.shape[1]
+            predicted.flatten(), gt_masks.flatten(), avg_factor=count * points.shape[1]
         )
-        return loss_cls, loss_mask, head.loss_dice(predicted, true, avg_factor=count)
+        return loss_cls, loss_mask, head.loss_dice(predicted, gt_masks, avg_factor=count)
 
     @torch.no_grad()
     def _match(self, classes: Tensor, masks: Tensor, gt: dict) -> tuple:
         head = self.model.panoptic_head
-        points = head._match_points(masks.device)
-        predicted, true = (
+        points = head.set_loss.random_points(masks.device)
+        predicted, gt_masks = (
             point_sample(m.float(), points.expand(len(m), -1, -1)).flatten(1)
             for m in (masks, gt['masks'])
         )
         assigned = head.assigner.assign(
             pred_instances=InstanceData(scores=classes, masks=predicted),
-            gt_instances=InstanceData(labels=gt['labels'], masks=true),
+            gt_instances=InstanceData(labels=gt['labels'], masks=gt_masks),
             img_meta={},
         ).gt_inds
         query = torch.nonzero(assigned > 0).squeeze(1)
@@ -157,7 +151,7 @@ class PlainCropFormer:
     def _pass(
         self, queries: Tensor, mask_features: Tensor, multi_scale: list, num_views: int
     ) -> tuple:
-        head = self.model.panoptic_head
+        head, decoder = self.model.panoptic_head, self.plain.transformer_decoder
         tokens, positions = [], []
         for level in range(head.num_transformer_feat_level):
             feature = head.decoder_input_projs[level](multi_scale[level])
@@ -166,13 +160,13 @@ class PlainCropFormer:
             place = head._positions(num_views, *feature.shape[-2:], feature.device)
             positions.append(place.expand(len(tokens[-1]), -1, -1))
         query_pos = head.query_embed.weight.expand(len(queries), -1, -1)
-        # views beside each other are one tall picture for mmdet's head
+        # views beside each other are one tall image for mmdet's head
         features = mask_features.unflatten(0, (-1, num_views))
         features = features.transpose(1, 2).flatten(2, 3)
         sizes = [level.shape[-2:] for level in multi_scale]
         classes, masks, blocked = [], [], None
         for layer in range(head.num_transformer_decoder_layers + 1):
-            embed = head.transformer_decoder.post_norm(queries)
+            embed = decoder.post_norm(queries)
             classes.append(head.cls_embed(embed))
             mask = torch.einsum('bqc,bchw->bqhw', head.mask_embed(embed), features)
             mask = mask.unflatten(2, (num_views, -1))
@@ -181,7 +175,7 @@ class PlainCropFormer:
                 return (classes, masks), queries
             level = layer % head.num_transformer_feat_level
             blocked = self._attention_mask(mask, sizes[level])
-            queries = head.transformer_decoder.layers[layer](
+            queries = decoder.layers[layer](
                 query=queries,
                 key=tokens[level],
                 value=tokens[level],

@@ -1,4 +1,4 @@
-"""Made-up pictures at any size: masks that look like those of a trained model."""
+"""Made-up images at any size: masks that look like those of a trained model."""
 
 import numpy as np
 import torch
@@ -10,12 +10,12 @@ SHORT_SIDE, LONG_SIDE = 800, 1333
 
 
 def view_layout(height: int, width: int, num_views: int = 5) -> dict:
-    """Lay the views of a picture out as the test pipeline does.
+    """Lay the views of an image out as the test pipeline does.
 
     Args:
-        height: Height of the picture, px.
-        width: Width of the picture, px.
-        num_views: 1 to 5: the whole picture and as many corner crops.
+        height: Height of the image, px.
+        width: Width of the image, px.
+        num_views: 1 to 5: the whole image and as many corner crops.
     """
     boxes = [[0, 0, width, height], *corner_boxes(height, width, 0.7).tolist()][:num_views]
     shapes = [
@@ -33,10 +33,10 @@ def view_layout(height: int, width: int, num_views: int = 5) -> dict:
 def mask_logits(layout: dict, num_queries: int, num_owners: int, kind: str = 'entities') -> Tensor:
     """Make mask logits of every query on every view.
 
-    ``'entities'``: the first ``num_owners`` queries partition the picture into
+    ``'entities'``: the first ``num_owners`` queries partition the image into
     regions of very different sizes with wavy borders; the others repeat them a
     little differently, as queries of low class score do. ``'noise'``: every value
-    by itself, so that no query is confined to a part of the picture.
+    by itself, so that no query is confined to a part of the image.
 
     Returns:
         float32 ``(Q, V, h, w)`` at stride 4 of the padded input.
@@ -51,9 +51,9 @@ def mask_logits(layout: dict, num_queries: int, num_owners: int, kind: str = 'en
     copied = torch.randint(num_owners, (num_queries - num_owners,), generator=generator)
     shift = 1.5 * torch.randn(num_queries - num_owners, generator=generator)
     for view in range(num_views):
-        own = _margins(_places(layout, view, low), sites, weights)
-        logits[:num_owners, view] = own
-        logits[num_owners:, view] = own[copied] + shift.view(-1, 1, 1)
+        margins = _margins(_places(layout, view, low), sites, weights)
+        logits[:num_owners, view] = margins
+        logits[num_owners:, view] = margins[copied] + shift.view(-1, 1, 1)
     return logits
 
 
@@ -69,7 +69,7 @@ def class_logits(num_queries: int, num_owners: int, num_classes: int = 1) -> Ten
 
 
 def entity_ids(height: int, width: int, num_entities: int) -> np.ndarray:
-    """Draw a true map: the regions of :func:`mask_logits`, int32 ``(H, W)``, 1..K."""
+    """Draw a ground-truth map: the regions of :func:`mask_logits`, int32 ``(H, W)``, 1..K."""
     generator = torch.Generator().manual_seed(0)
     sites, weights = _sites(num_entities, generator)
     rows = (torch.arange(height) + 0.5) / height
@@ -95,7 +95,7 @@ def _sites(number: int, generator: torch.Generator) -> tuple:
 
 
 def _places(layout: dict, view: int, low: list) -> tuple:
-    """Where the low-res rows and columns of a view lie in the picture, 0..1 and beyond."""
+    """Where the low-res rows and columns of a view lie in the image, 0..1 and beyond."""
     x0, y0, x1, y1 = layout['view_boxes'][view]
     height, width = layout['view_shapes'][view]
     whole_height, whole_width = layout['ori_shape']

@@ -1,4 +1,4 @@
-"""Write the tables of docs/performance.md from the figures in benchmarks/results.
+"""Write the tables of docs/performance.md from the measurements in benchmarks/results.
 
 python benchmarks/tables.py
 """
@@ -35,7 +35,7 @@ HIDDEN = {'seconds', 'median_s', 'median_cpu_s', 'peak_mib', 'stages_s'}
 def table(name: str, rows: list) -> str:
     """Render the rows of one benchmark beside the plain case of each."""
     rows = [row for row in rows if not GROWTH.get(name, set()) & row['case'].keys()]
-    measured = [row for row in rows if 'peak_mib' in row['figures']]
+    measured = [row for row in rows if 'peak_mib' in row['measured']]
     head = [
         'case',
         'time, s',
@@ -47,36 +47,35 @@ def table(name: str, rows: list) -> str:
     ]
     lines = [_line(head), _line(['---'] * len(head))]
     for row in measured:
-        figures = row['figures']
+        of_row = row['measured']
         against, other = _baseline_of(name, row['case'], measured)
         ratios = [
-            f'{other[key] / figures[key]:.3g} x' if other else ''
-            for key in ('median_s', 'peak_mib')
+            f'{other[key] / of_row[key]:.3g} x' if other else '' for key in ('median_s', 'peak_mib')
         ]
-        values = [figures['median_s'], figures['median_cpu_s'], figures['peak_mib']]
+        values = [of_row['median_s'], of_row['median_cpu_s'], of_row['peak_mib']]
         lines.append(_line([_text(row['case']), *map(_text, values), against, *ratios]))
-    runs = sorted({len(row['figures']['seconds']) for row in measured})
+    runs = sorted({len(row['measured']['seconds']) for row in measured})
     lines += ['', f'Medians of {" or ".join(map(str, runs))} runs; the highest of their memory.']
     for row in rows:
-        others = {key: value for key, value in row['figures'].items() if key not in HIDDEN}
+        others = {key: value for key, value in row['measured'].items() if key not in HIDDEN}
         if others:
             lines += [f'{_text(row["case"])}: {_text(others)}.']
-        if 'stages_s' in row['figures']:
+        if 'stages_s' in row['measured']:
             lines += [
-                f'{_text(row["case"])}, s of each stage: {_text(row["figures"]["stages_s"])}.'
+                f'{_text(row["case"])}, s of each stage: {_text(row["measured"]["stages_s"])}.'
             ]
     return '\n'.join([*lines, '', f'Measured on {_environment(measured[-1]["environment"])}.'])
 
 
 def _baseline_of(name: str, case: dict, rows: list) -> tuple:
-    """Name and figures of what a case is compared with; empty where that was not measured."""
+    """Name and measurements of what a case is compared with; empty where that was not measured."""
     key, word = BASELINES[name]
     options = case.keys() & OPTIONS
     baseline = {k: value for k, value in case.items() if k not in options}
     against = 'the same without' if options else word.format(case[key])
     if not options:
         baseline[key] = against
-    found = [row['figures'] for row in rows if row['case'] == baseline != case]
+    found = [row['measured'] for row in rows if row['case'] == baseline != case]
     return (against, found[0]) if found else ('', {})
 
 

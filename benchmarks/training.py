@@ -12,19 +12,19 @@ from plain_models import PlainCropFormer, build
 from scenes import entity_ids, photograph
 from torch import nn
 
-PICTURES, VIEWS, SIZE, ENTITIES = 2, 2, (480, 640), 25
+IMAGES, VIEWS, SIZE, ENTITIES = 2, 2, (480, 640), 25
 
 
 def batch_of(model: nn.Module, case: dict) -> dict:
-    """Make pictures of two views with true entities, as the data loader gives them."""
+    """Make images of two views with entities, as the data loader gives them."""
     size, entities = case.get('size', SIZE), case.get('entities', ENTITIES)
     height, width = size
     inputs, samples = [], []
-    for b in range(PICTURES):
-        picture = photograph(2 * height, 2 * width)[:, :: (-1) ** b]
+    for b in range(IMAGES):
+        image = photograph(2 * height, 2 * width)[:, :: (-1) ** b]
         ids = entity_ids(2 * height, 2 * width, entities)[:, :: (-1) ** b]
         views = (slice(None, None, 2),) * 2, (slice(b * height, (b + 1) * height), slice(width))
-        pixels = np.stack([picture[view].transpose(2, 0, 1) for view in views])
+        pixels = np.stack([image[view].transpose(2, 0, 1) for view in views])
         inputs.append(torch.from_numpy(pixels))
         sample = DetDataSample(metainfo={'view_shapes': [size] * VIEWS})
         sample.gt_instances = InstanceData(labels=torch.zeros(entities, dtype=torch.long))
@@ -77,8 +77,8 @@ def compare(model: nn.Module, data: dict) -> dict:
     """Compare all losses and the gradient, with the same points for both."""
     head = model.panoptic_head
     points = torch.rand(1, head.num_points, 2)
-    head._match_points = lambda device: points
-    head._loss_points = lambda logits: points.expand(len(logits), -1, -1)
+    head.set_loss.random_points = lambda device: points
+    head.set_loss.uncertain_points = lambda logits: points.expand(len(logits), -1, -1)
     losses, gradients = [], []
     for variant in ('mmentity', 'plain'):
         values = losses_of({'variant': variant}, model, data)

@@ -3,7 +3,9 @@
 from mmentity.models.data_preprocessor import MultiViewDataPreprocessor
 from mmentity.models.detectors import CropFormer, EntityMask2Former
 from mmentity.models.fusion.fusion_head import EntityFusionHead
-from mmentity.models.heads.mask2former_head import CropFormerHead, EntityMask2FormerHead
+from mmentity.models.heads.cropformer_head import CropFormerHead
+from mmentity.models.heads.mask2former_head import EntityMask2FormerHead
+from mmentity.models.layers.pixel_decoder import EntityPixelDecoder
 from mmentity.models.layers.query_association import QueryAssociation
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     'EntityFusionHead',
     'EntityMask2Former',
     'EntityMask2FormerHead',
+    'EntityPixelDecoder',
     'MultiViewDataPreprocessor',
     'QueryAssociation',
 ]

@@ -1,11 +1,14 @@
 """Parameters and multiply-adds of a model."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.analysis import FlopAnalyzer
 from torch import Tensor, nn
+
+from mmentity.models.detectors import EntityMask2Former
+from mmentity.models.heads.mask2former_head import HeadPrediction
 
 
 class Complexity(NamedTuple):
@@ -13,7 +16,7 @@ class Complexity(NamedTuple):
 
     Attributes:
         parameters: Number of trained values.
-        flops: Multiply-adds for one picture, each counted as one, as mmengine's
+        flops: Multiply-adds for one image, each counted as one, as mmengine's
             counter does; elementwise operations, Fourier transforms and scores of
             masked attention are not in it.
     """
@@ -22,14 +25,16 @@ class Complexity(NamedTuple):
     flops: int
 
 
-def measure_complexity(model: nn.Module, height: int, width: int, num_views: int) -> Complexity:
+def measure_complexity(
+    model: EntityMask2Former, height: int, width: int, num_views: int
+) -> Complexity:
     """Count parameters and multiply-adds of the network, without the fusion.
 
     Args:
         model: Detector of this package, on the CPU.
         height: Height of each view, px, a multiple of 32.
         width: Width of each view, px, a multiple of 32.
-        num_views: Views of the picture: 5 for CropFormer in testing, else 1.
+        num_views: Views of the image: 5 for CropFormer in testing, else 1.
 
     Raises:
         ValueError: If a side is not a positive multiple of 32.
@@ -48,14 +53,14 @@ def measure_complexity(model: nn.Module, height: int, width: int, num_views: int
             )
             analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_flops)
-            analyzer.set_op_handle('aten::embedding_bag', _bag_flops)
+            analyzer.set_op_handle('aten::embedding_bag', _embedding_bag_flops)
             flops = int(analyzer.total())
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     return Complexity(sum(p.numel() for p in model.parameters()), flops)
 
 
-def _attention_flops(inputs: list, outputs: list) -> int:
+def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
     """Products of fused attention: of queries and keys where no mask is, and with the values."""
     query, key, mask = inputs[0], inputs[1], inputs[3]
     *batch, num_queries, channels = query.type().sizes()
@@ -63,7 +68,7 @@ def _attention_flops(inputs: list, outputs: list) -> int:
     return product if isinstance(mask.type(), torch.TensorType) else 2 * product
 
 
-def _bag_flops(inputs: list, outputs: list) -> int:
+def _embedding_bag_flops(inputs: list[Any], outputs: list[Any]) -> int:
     """Weighted sum of rows."""
     rows, indices = (value.type().sizes() for value in inputs[:2])
     return math.prod(indices) * rows[1]
@@ -72,10 +77,10 @@ def _bag_flops(inputs: list, outputs: list) -> int:
 class _Network(nn.Module):
     """Backbone and head as testing runs them."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: EntityMask2Former) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Tensor) -> tuple:
+    def forward(self, inputs: Tensor) -> HeadPrediction:
         features = self.model.extract_feat(inputs)
         return self.model.panoptic_head.predict(features, [None] * len(inputs))

@@ -1,8 +1,9 @@
-"""From the views of a batch of pictures to one padded tensor and its targets."""
+"""From the views of a batch of images to one padded tensor and its targets."""
 
 from collections.abc import Sequence
 
 import torch
+from mmdet.structures import DetDataSample, SampleList
 from mmengine.model import ImgDataPreprocessor
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -15,7 +16,7 @@ from mmentity.registry import MODELS
 class MultiViewDataPreprocessor(ImgDataPreprocessor):
     """Normalise and pad every view of a batch to one size.
 
-    Views of one picture may differ by a pixel through rounding, so all of them
+    Views of one image may differ by a pixel through rounding, so all of them
     are padded at the right and bottom to the largest, with 0 after
     normalisation. In training the entity maps of the views become boolean
     masks here, on the device of the model and at the size of its input: the
@@ -24,7 +25,7 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
     Args:
         mean: Mean of each channel, RGB, 0..255.
         std: Standard deviation of each channel, RGB.
-        bgr_to_rgb: Whether the pictures come in OpenCV's channel order.
+        bgr_to_rgb: Whether the images come in OpenCV's channel order.
         pad_size_divisor: The padded sides are multiples of this, in px.
     """
 
@@ -43,8 +44,8 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         """Collate one batch.
 
         Args:
-            data: ``inputs``, for each picture its views, uint8 ``(V, 3, h, w)``,
-                and ``data_samples`` with ``view_shapes``, one for each picture.
+            data: ``inputs``, for each image its views, uint8 ``(V, 3, h, w)``,
+                and ``data_samples`` with ``view_shapes``, one for each image.
             training: Whether to make targets of the entity maps of the views.
 
         Returns:
@@ -53,19 +54,19 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
             bool ``(K, V, H, W)`` and ``in_view`` bool ``(K, V)``.
 
         Raises:
-            ValueError: If the pictures of the batch differ in their number of
+            ValueError: If the images of the batch differ in their number of
                 views, or a sample does not describe its views.
         """
         data = self.cast_data(data)
-        pictures, samples = data['inputs'], data['data_samples']
-        _check_views(pictures, samples)
+        images, samples = data['inputs'], data['data_samples']
+        _check_views(images, samples)
         height, width = (
-            self._round_up(max(views.shape[axis] for views in pictures)) for axis in (-2, -1)
+            self._round_up(max(views.shape[axis] for views in images)) for axis in (-2, -1)
         )
-        batch = pictures[0].new_zeros(
-            (len(pictures), len(pictures[0]), 3, height, width), dtype=torch.float32
+        batch = images[0].new_zeros(
+            (len(images), len(images[0]), 3, height, width), dtype=torch.float32
         )
-        for views, sample, padded in zip(pictures, samples, batch):
+        for views, sample, padded in zip(images, samples, batch):
             for view, (h, w), target in zip(views, sample.view_shapes, padded):
                 target[:, :h, :w] = self._normalize(view[:, :h, :w])
             sample.set_metainfo({'batch_input_shape': (height, width)})
@@ -80,7 +81,7 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         view = view.flip(0) if self._channel_conversion else view
         return (view.float() - self.mean) / self.std
 
-    def _make_targets(self, sample: 'DetDataSample', height: int, width: int) -> None:  # noqa: F821
+    def _make_targets(self, sample: DetDataSample, height: int, width: int) -> None:
         labels = sample.gt_instances.labels
         numbers = torch.arange(1, len(labels) + 1, device=labels.device).view(-1, 1, 1, 1)
         views = []
@@ -95,16 +96,16 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         del sample.gt_view_maps
 
 
-def _check_views(pictures: Sequence[Tensor], samples: Sequence) -> None:
-    counts = [len(views) for views in pictures]
+def _check_views(images: Sequence[Tensor], samples: SampleList) -> None:
+    counts = [len(views) for views in images]
     if len(set(counts)) != 1:
         raise ValueError(
-            f'the pictures of a batch have {sorted(set(counts))} views; '
+            f'the images of a batch have {sorted(set(counts))} views; '
             'give all of them the same CropViews'
         )
     described = [len(sample.metainfo.get('view_shapes', ())) for sample in samples]
     if counts != described:
         raise ValueError(
-            f'the pictures of a batch have {counts} views, their samples describe {described}; '
+            f'the images of a batch have {counts} views, their samples describe {described}; '
             'pack them with PackEntityInputs'
         )

@@ -11,7 +11,7 @@ from mmentity.registry import MODELS
 
 @MODELS.register_module()
 class EntityMask2Former(Mask2Former):
-    """Mask2Former for entities, over one view of each picture.
+    """Mask2Former for entities, over one view of each image.
 
     Takes the arguments of :class:`mmdet.models.Mask2Former`; to use it in place
     of that one, change the ``type`` of the detector, of ``panoptic_head``
@@ -19,7 +19,7 @@ class EntityMask2Former(Mask2Former):
     (:class:`EntityFusionHead`).
     """
 
-    def extract_feat(self, batch_inputs: Tensor) -> tuple:
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the backbone over all views.
 
         Args:
@@ -51,8 +51,8 @@ class EntityMask2Former(Mask2Former):
             tasks as :class:`EntityFusionHead` says.
         """
         features = self.extract_feat(batch_inputs)
-        cls_logits, mask_logits = self.panoptic_head.predict(features, batch_data_samples)
-        results = self.panoptic_fusion_head.predict(cls_logits, mask_logits, batch_data_samples)
+        logits = self.panoptic_head.predict(features, batch_data_samples)
+        results = self.panoptic_fusion_head.predict(*logits, batch_data_samples)
         for sample, result in zip(batch_data_samples, results):
             for name, value in result.items():
                 setattr(sample, name, value)
@@ -63,7 +63,7 @@ class EntityMask2Former(Mask2Former):
 class CropFormer(EntityMask2Former):
     """CropFormer (Qi et al., High-Quality Entity Segmentation, ICCV 2023).
 
-    View 0 is the whole picture, views 1.. are its crops; the backbone and the
+    View 0 is the whole image, views 1.. are its crops; the backbone and the
     pixel decoder run over all of them, :class:`CropFormerHead` joins them and
     :class:`EntityFusionHead` makes one map of them.
     """

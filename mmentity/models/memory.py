@@ -1,7 +1,7 @@
-"""How much of a picture is worked on at a time in testing.
+"""How much of an image is computed at a time in testing.
 
 Views go through the backbone and the pixel decoder independently of each other,
-and the fusion works through a picture in parts; so these sizes decide about
+and the fusion works through an image in parts; so these sizes decide about
 memory and time, and never about the result.
 """
 
@@ -11,7 +11,7 @@ from typing import Optional
 from torch import Tensor
 
 MIB = 1 << 20
-# peak of backbone and pixel decoder for each channel and place of a finest feature map
+# peak of backbone and pixel decoder for each channel and cell of a finest feature map
 BYTES_PER_CHANNEL = 96
 
 
@@ -39,7 +39,7 @@ def views_at_a_time(views: Tensor, channels: int, test_cfg: Optional[dict]) -> i
 
     Args:
         views: Inputs or feature maps of all views, ``(B * V, C, H, W)``.
-        channels: Channels that the model holds for each of their places.
+        channels: Channels that the model holds for each of their cells.
         test_cfg: May have ``max_memory_mb``.
     """
     budget = memory_budget(test_cfg)
@@ -48,7 +48,9 @@ def views_at_a_time(views: Tensor, channels: int, test_cfg: Optional[dict]) -> i
     return max(1, budget // (BYTES_PER_CHANNEL * channels * views[0, 0].numel()))
 
 
-def over_views(function: Callable, inputs: Sequence[Tensor], step: int) -> list:
+def over_views(
+    function: Callable[..., Sequence[Tensor]], inputs: Sequence[Tensor], step: int
+) -> list[Tensor]:
     """Apply a function to some views at a time and join its results.
 
     Args:
@@ -59,7 +61,8 @@ def over_views(function: Callable, inputs: Sequence[Tensor], step: int) -> list:
     Returns:
         Tensors of all views.
     """
-    num_views, joined = len(inputs[0]), []
+    num_views = len(inputs[0])
+    joined: list[Tensor] = []
     if step >= num_views:
         return list(function(*inputs))
     for start in range(0, num_views, step):

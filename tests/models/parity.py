@@ -9,6 +9,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
+from torch import nn
 
 from mmentity.converters import load_weights
 from tests.conftest import ROOT
@@ -49,6 +50,16 @@ def build_with_weights(reference, info, config, options=None):
     assert all(torch.equal(value, direct[name]) for name, value in model.state_dict().items())
     model.eval()
     return model
+
+
+def with_same_weights(plain, ours):
+    """Give a module of another package and ours the same random weights, in eval mode."""
+    torch.manual_seed(0)
+    for parameter in plain.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    assert list(ours.state_dict()) == list(plain.state_dict())
+    ours.load_state_dict(plain.state_dict())
+    return plain.eval(), ours.eval()
 
 
 def run_tool(name, *arguments):

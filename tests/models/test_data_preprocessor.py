@@ -7,13 +7,13 @@ from mmengine.structures import InstanceData
 from mmentity.models import MultiViewDataPreprocessor
 
 
-def packed(picture, shapes):
-    """Views filled with ``10 * picture + view``."""
+def packed(image, shapes):
+    """Views filled with ``10 * image + view``."""
     height, width = (max(shape[axis] for shape in shapes) for axis in (0, 1))
     inputs = torch.zeros((len(shapes), 3, height, width), dtype=torch.uint8)
     for view, (h, w) in enumerate(shapes):
-        inputs[view, :, :h, :w] = 10 * picture + view
-    sample = DetDataSample(metainfo={'img_id': picture, 'view_shapes': shapes})
+        inputs[view, :, :h, :w] = 10 * image + view
+    sample = DetDataSample(metainfo={'img_id': image, 'view_shapes': shapes})
     sample.gt_instances = InstanceData(labels=torch.zeros(2, dtype=torch.long))
     sample.gt_view_maps = [
         torch.full((1, *shape), view, dtype=torch.int32) for view, shape in enumerate(shapes)
@@ -21,18 +21,18 @@ def packed(picture, shapes):
     return {'inputs': inputs, 'data_samples': sample}
 
 
-def test_pictures_and_views_stay_in_order_through_the_loader():
-    """Three pictures of two views: a transposed batch would show."""
+def test_images_and_views_stay_in_order_through_the_loader():
+    """Three images of two views: a transposed batch would show."""
     shapes = [(30, 40), (31, 39)]
     preprocessor = MultiViewDataPreprocessor(mean=(0, 0, 0), std=(1, 1, 1))
-    batch = pseudo_collate([packed(picture, shapes) for picture in range(3)])
+    batch = pseudo_collate([packed(image, shapes) for image in range(3)])
     data = preprocessor(batch, training=True)
     assert data['inputs'].shape == (3, 2, 3, 32, 64)
-    for picture in range(3):
+    for image in range(3):
         for view, (h, w) in enumerate(shapes):
-            value = 10 * picture + view
-            assert (data['inputs'][picture, view, :, :h, :w] == value).all()
-            assert data['inputs'][picture, view].sum() == value * 3 * h * w
+            value = 10 * image + view
+            assert (data['inputs'][image, view, :, :h, :w] == value).all()
+            assert data['inputs'][image, view].sum() == value * 3 * h * w
 
 
 def test_padding_is_zero_after_normalisation_and_channels_turn():

@@ -14,8 +14,8 @@ SIZES = [(1, 1), (200, 4000), (4000, 200), (97, 131)]
 
 
 @pytest.mark.parametrize(('model', 'views'), [('cropformer', 5), ('mask2former', 1)])
-def test_any_picture_becomes_a_map_of_its_size(model, views, tmp_path):
-    """One batch of all sizes; the truth is not needed for predicting."""
+def test_any_image_becomes_a_map_of_its_size(model, views, tmp_path):
+    """One batch of all sizes; no ground truth is needed to predict."""
     network = build(f'_base_/models/{model}_swin-nano.py').eval()
     register_all_modules(init_default_scope=True)
     crops = [{'type': 'mmentity.CropViews'}] if views == 5 else []

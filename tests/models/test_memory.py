@@ -5,8 +5,8 @@ import torch
 
 from mmentity.models import EntityFusionHead
 from mmentity.models.memory import memory_budget, over_views, views_at_a_time
+from tests.models.fusion.test_class_aware import logits_of, sample_of
 from tests.models.parity import build
-from tests.models.test_task_fusion import logits_of, sample_of
 
 TINY_BUDGET = 0.01
 

@@ -242,7 +242,7 @@ def test_instance_inference(ten, prefix, things_only):
     head = EntityFusionHead(
         6 if things_only else 10, 4 if things_only else 0, test_cfg={'instance_on': True}
     )
-    instances = head._instances(probs, mask_logits, geometry)['pred_instances']
+    instances = head._instances(probs, mask_logits, geometry)
     assert len(instances) == len(arrays[f'{prefix}_scores'])
     assert largest(instances.scores, arrays[f'{prefix}_scores']) < 1e-4
     # neighbours of nearly equal score may change places
@@ -266,13 +266,13 @@ def load_swin_t(reference, info, options=None):
 
     config = '_base_/models/mask2former_swin-t.py'
     model = build_with_weights(reference, info, config, options)
-    picture = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
-    assert reference.recipe.digest(picture) == info['image']['crc32']
+    image = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
+    assert reference.recipe.digest(image) == info['image']['crc32']
     results = {
-        'img': np.ascontiguousarray(picture[..., ::-1]),
+        'img': np.ascontiguousarray(image[..., ::-1]),
         'img_path': 'recipe',
         'img_id': 0,
-        'ori_shape': picture.shape[:2],
+        'ori_shape': image.shape[:2],
     }
     return model, PackEntityInputs()(ResizeViews(short_side=320, long_side=1333)(results))
 
@@ -335,12 +335,12 @@ def test_cropformer_hornet_l(reference):
 
     info, arrays = reference.load('cropformer_hornet_l_384')
     model = build_with_weights(reference, info, 'cropformer_hornet-l_3x.py')
-    picture = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
+    image = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
     results = {
-        'img': np.ascontiguousarray(picture[..., ::-1]),
+        'img': np.ascontiguousarray(image[..., ::-1]),
         'img_path': 'recipe',
         'img_id': 0,
-        'ori_shape': picture.shape[:2],
+        'ori_shape': image.shape[:2],
     }
     for transform in (CropViews(), ResizeViews(256, 1333), PackEntityInputs()):
         results = transform(results)

@@ -4,9 +4,9 @@ The official release resizes every mask of every view to full size, applies a
 sigmoid, averages the views that cover a pixel, and gives a pixel to the query
 of the highest class score among those above 0.5 (CropFormer, section 4.3). Here
 the same is computed block by block. The low-resolution logits bound the
-probability of every mask in a block, so in most blocks one query at most comes
-into question; elsewhere a pixel is settled by the first query, in descending class
-score, that claims it, and a block is done when every pixel has an owner. One id
+probability of every mask in a block, so most blocks have one candidate at most;
+in the others a pixel goes to the first query, in descending class score, that
+claims it, and a block is done when every pixel has an owner. One id
 map and the probabilities of a block are all the memory it takes.
 """
 
@@ -15,8 +15,8 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
-from mmentity.models.fusion.blocks import BlockProbs
-from mmentity.models.fusion.geometry import ROUNDING, ViewGeometry, block_side
+from mmentity.models.fusion.blocks import BlockGroup, BlockProbs, block_side, bound_blocks
+from mmentity.models.fusion.geometry import ROUNDING, ViewGeometry
 
 # low-res cells along the side of a block
 BLOCK_CELLS = 10
@@ -25,10 +25,10 @@ CHUNK_PIXELS = 1 << 19
 
 
 class FusedMasks(NamedTuple):
-    """Disjoint masks of the queries of one picture.
+    """Disjoint masks of the queries of one image.
 
     Attributes:
-        owners: int32 ``(H0, W0)``, 0 = none, k = the k-th query of the order.
+        owners: int32 ``(H0, W0)``, 0 = none, k = the k-th query in the given order.
         areas: Pixels of each query in that order, int64 ``(Q,)``.
         prob_sums: Sum over these pixels of the fused probability, or of the
             sigmoid of it, float64 ``(Q,)``.
@@ -48,12 +48,12 @@ def fuse_entities(
     sigmoid_twice: bool = True,
     block_values: Optional[int] = None,
 ) -> FusedMasks:
-    """Fuse the masks of one picture into disjoint ones.
+    """Fuse the masks of one image into disjoint ones.
 
     Args:
         mask_logits: ``(Q, V, h, w)`` at stride 4 of the padded input, queries in
             descending class score.
-        geometry: Where the views lie in the picture.
+        geometry: Where the views lie in the image.
         mask_thr: A pixel belongs to a mask where the fused probability is
             larger; at least 0.5.
         sigmoid_twice: Whether ``prob_sums`` are sums of the sigmoid of the
@@ -69,24 +69,24 @@ def fuse_entities(
     mask_logits = mask_logits.float()
     chunk_pixels = min(CHUNK_PIXELS, (block_values or 8 * CHUNK_PIXELS) // 8)
     side = block_side(geometry.side_of(BLOCK_CELLS), 1, max(1, chunk_pixels))
-    blocks = geometry.blocks(mask_logits, side)
-    owns_all = blocks.lower > mask_thr + ROUNDING
-    # a query that owns all of a block leaves nothing to those after it
-    taken_before = (owns_all.cumsum(dim=0) - owns_all.long()) > 0
-    can_own = (blocks.upper > mask_thr - ROUNDING) & ~taken_before
-    settled = owns_all.any(dim=0) & (can_own.sum(dim=0) == 1)
-    owner = can_own.int().argmax(dim=0)
+    blocks = bound_blocks(mask_logits, geometry, side)
+    is_full = blocks.lower > mask_thr + ROUNDING
+    # a query that fills a block leaves nothing to those after it
+    is_taken = (is_full.cumsum(dim=0) - is_full.long()) > 0
+    is_candidate = (blocks.upper > mask_thr - ROUNDING) & ~is_taken
+    settled = is_full.any(dim=0) & (is_candidate.sum(dim=0) == 1)
+    owner = is_candidate.int().argmax(dim=0)
 
     probs = BlockProbs(mask_logits, geometry, blocks)
-    owners = blocks.spread(((owner + 1) * settled).int())
+    owners = blocks.to_pixels(((owner + 1) * settled).int())
     fusion = _Fusion(owners, len(mask_logits), probs, mask_thr, sigmoid_twice)
     chunk = max(1, chunk_pixels // side**2)
-    for views, *places in probs.groups(settled):
-        for rows, columns in zip(*(place.split(chunk) for place in places)):
-            fusion.own(owner[rows, columns], rows, columns, views)
-    for views, *places in probs.groups(can_own.any(dim=0) & ~settled):
-        for rows, columns in zip(*(place.split(chunk) for place in places)):
-            fusion.claim(can_own[:, rows, columns].T, rows, columns, views)
+    for group in probs.groups(settled):
+        for some in group.split(chunk):
+            fusion.measure(owner[some.rows, some.columns], some)
+    for group in probs.groups(is_candidate.any(dim=0) & ~settled):
+        for some in group.split(chunk):
+            fusion.contest(is_candidate[:, some.rows, some.columns].T, some)
     return fusion.masks()
 
 
@@ -114,60 +114,60 @@ class _Fusion:
         self.mask_thr = mask_thr
         self.sigmoid_twice = sigmoid_twice
         self.prob_sums = torch.zeros(num_queries, dtype=torch.float64, device=owners.device)
-        # the far sides are negative, so that every side is a minimum
+        # right and bottom are negative, so that every side is a minimum
         self.sides = torch.zeros((num_queries, 4), dtype=torch.int64, device=owners.device)
         self.sides[:, :2] = max(owners.shape)
 
-    def own(self, queries: Tensor, rows: Tensor, columns: Tensor, views: list) -> None:
-        """Measure queries in blocks that they own.
+    def measure(self, queries: Tensor, group: BlockGroup) -> None:
+        """Measure queries in blocks that belong to them as a whole.
 
         Args:
             queries: Owner of each block, int64 ``(N,)``.
-            rows: Row of each block, int64 ``(N,)``.
-            columns: Column of each block, int64 ``(N,)``.
-            views: Views that cover the blocks.
+            group: The blocks.
         """
-        values = self._values(self.probs.probs(queries, rows, columns, views))
-        down, across = (own[k] for own, k in zip(self.probs.own, (rows, columns)))
+        values = self._values(self.probs.probs(queries, group))
+        down = self.probs.rows.is_inside[group.rows]
+        across = self.probs.columns.is_inside[group.columns]
         sums = (down[:, None] @ values @ across[:, :, None]).flatten()
         self.prob_sums.index_add_(0, queries, sums.double())
-        self._extend(queries, rows, columns, down, across)
+        self._extend_boxes(queries, group, down, across)
 
-    def claim(self, can_own: Tensor, rows: Tensor, columns: Tensor, views: list) -> None:
-        """Let queries claim the pixels of blocks in turns, until none is free.
+    def contest(self, is_candidate: Tensor, group: BlockGroup) -> None:
+        """Let candidates claim the pixels of blocks in turn, until none is free.
 
         Args:
-            can_own: Which queries come into question, at least one for each block,
+            is_candidate: Which queries can own a pixel of each block, at least one of them,
                 bool ``(N, Q)``.
-            rows: Row of each block, int64 ``(N,)``.
-            columns: Column of each block, int64 ``(N,)``.
-            views: Views that cover the blocks.
+            group: The blocks.
         """
-        queries = torch.nonzero(can_own)[:, 1]
-        stop = can_own.sum(dim=1).cumsum(dim=0)
-        turn = stop - can_own.sum(dim=1)
-        shape = (len(rows), *(pixels.shape[1] for pixels in self.probs.pixels))
-        owners, own_probs = self.owners.new_zeros(shape), torch.zeros(shape, device=turn.device)
-        while len(rows):
+        queries = torch.nonzero(is_candidate)[:, 1]
+        stop = is_candidate.sum(dim=1).cumsum(dim=0)
+        turn = stop - is_candidate.sum(dim=1)
+        sides = (self.probs.rows.places.shape[1], self.probs.columns.places.shape[1])
+        owners = self.owners.new_zeros((len(turn), *sides))
+        owner_probs = torch.zeros(owners.shape, device=turn.device)
+        while len(turn):
             query = queries[turn]
-            probs = self.probs.probs(query, rows, columns, views)
-            claimed = (probs > self.mask_thr).logical_and_(owners == 0)
-            owners += claimed * (query + 1).int()[:, None, None]
-            own_probs += probs.mul_(claimed)
-            self._extend(query, rows, columns, probs.amax(dim=2), probs.amax(dim=1))
+            probs = self.probs.probs(query, group)
+            is_claimed = (probs > self.mask_thr).logical_and_(owners == 0)
+            owners += is_claimed * (query + 1).int()[:, None, None]
+            owner_probs += probs.mul_(is_claimed)
+            self._extend_boxes(query, group, probs.amax(dim=2), probs.amax(dim=1))
             turn = turn + 1
             is_done = (owners.flatten(1).amin(dim=1) > 0) | (turn == stop)
-            self._finish(*(tensor[is_done] for tensor in (owners, own_probs, rows, columns)))
-            owners, own_probs, rows, columns, turn, stop = (
-                tensor[~is_done] for tensor in (owners, own_probs, rows, columns, turn, stop)
+            self._finish(owners[is_done], owner_probs[is_done], group.select(is_done))
+            group = group.select(~is_done)
+            owners, owner_probs, turn, stop = (
+                tensor[~is_done] for tensor in (owners, owner_probs, turn, stop)
             )
 
-    def _finish(self, owners: Tensor, own_probs: Tensor, rows: Tensor, columns: Tensor) -> None:
-        """Write blocks into the map, and measure them."""
-        ys, xs = (pixels[k] for pixels, k in zip(self.probs.pixels, (rows, columns)))
+    def _finish(self, owners: Tensor, owner_probs: Tensor, group: BlockGroup) -> None:
+        """Write blocks ``(N, side, side)`` into the map, and measure them."""
+        rows, columns = self.probs.rows, self.probs.columns
+        ys, xs = rows.places[group.rows], columns.places[group.columns]
         self.owners[ys[:, :, None], xs[:, None]] = owners
-        down, across = (own[k] for own, k in zip(self.probs.own, (rows, columns)))
-        values = self._values(own_probs).mul_(down[:, :, None]).mul_(across[:, None])
+        down, across = rows.is_inside[group.rows], columns.is_inside[group.columns]
+        values = self._values(owner_probs).mul_(down[:, :, None]).mul_(across[:, None])
         length = len(self.prob_sums) + 1
         sums = owners.flatten().bincount(values.flatten().double(), minlength=length)
         self.prob_sums += sums[1:]
@@ -175,33 +175,36 @@ class _Fusion:
     def _values(self, probs: Tensor) -> Tensor:
         return probs.sigmoid_() if self.sigmoid_twice else probs
 
-    def _extend(
-        self, queries: Tensor, rows: Tensor, columns: Tensor, down: Tensor, across: Tensor
+    def _extend_boxes(
+        self, queries: Tensor, group: BlockGroup, down: Tensor, across: Tensor
     ) -> None:
         """Extend the boxes of queries by the rows and columns of blocks that they have.
 
         Args:
             queries: int64 ``(N,)``.
-            rows: Row of each block, int64 ``(N,)``.
-            columns: Column of each block, int64 ``(N,)``.
+            group: The blocks.
             down: Rows of the block, positive where the query has a pixel, ``(N, side)``.
             across: The same of columns.
         """
         some = torch.nonzero(down.amax(dim=1) > 0).flatten()
         ends = []
-        for pixels, blocks, seen in zip(self.probs.pixels, (rows, columns), (down, across)):
-            pixels, seen = pixels[blocks[some]], (seen[some] > 0).byte()
-            first = seen.argmax(dim=1, keepdim=True)
-            last = seen.shape[1] - 1 - seen.flip(1).argmax(dim=1, keepdim=True)
-            ends.append([pixels.gather(1, first), -pixels.gather(1, last) - 1])
-        sides = torch.cat([ends[1][0], ends[0][0], ends[1][1], ends[0][1]], dim=1)
-        place = queries[some, None].expand(-1, 4)
-        self.sides.scatter_reduce_(0, place, sides, 'amin')
+        for pixels, numbers, seen in (
+            (self.probs.rows, group.rows, down),
+            (self.probs.columns, group.columns, across),
+        ):
+            places, has_pixel = pixels.places[numbers[some]], (seen[some] > 0).byte()
+            first = has_pixel.argmax(dim=1, keepdim=True)
+            last = has_pixel.shape[1] - 1 - has_pixel.flip(1).argmax(dim=1, keepdim=True)
+            ends.append((places.gather(1, first), -places.gather(1, last) - 1))
+        (top, bottom), (left, right) = ends
+        sides = torch.cat([left, top, right, bottom], dim=1)
+        self.sides.scatter_reduce_(0, queries[some, None].expand(-1, 4), sides, 'amin')
 
     def masks(self) -> FusedMasks:
-        """Give what was made."""
-        length = len(self.prob_sums) + 1
-        areas = sum(strip.flatten().bincount(minlength=length) for strip in self.owners.split(256))
+        """Give the finished masks."""
+        areas = torch.zeros(len(self.prob_sums) + 1, dtype=torch.int64, device=self.owners.device)
+        for strip in self.owners.split(256):
+            areas += strip.flatten().bincount(minlength=len(areas))
         boxes = self.sides * self.sides.new_tensor([1, 1, -1, -1])
         boxes[areas[1:] == 0] = 0
         return FusedMasks(self.owners, areas[1:], self.prob_sums, boxes)

@@ -1,13 +1,14 @@
-"""From the logits of a head to the result of each picture."""
+"""From the logits of a head to the result of each image."""
 
-from typing import Optional
+from collections.abc import Sequence
+from typing import Optional, TypedDict, Union
 
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.models.seg_heads.panoptic_fusion_heads.base_panoptic_fusion_head import (
     BasePanopticFusionHead,
 )
-from mmdet.structures import SampleList
+from mmdet.structures import DetDataSample, SampleList
 from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
@@ -25,6 +26,25 @@ MASK_SCORES = ('official', 'probability')
 MASK_FORMATS = (None, 'bool', 'rle')
 
 
+class FusionResult(TypedDict, total=False):
+    """Results of one image, by the names that a data sample carries them under.
+
+    Attributes:
+        pred_entity_map: ``ids`` int32 ``(1, H0, W0)``, k is row k-1 of ``pred_instances``.
+        pred_instances: Entities, or instances where no entities are asked for.
+        pred_overlap_instances: Instances where entities are asked for too.
+        pred_sem_seg: ``data`` int32 ``(1, H0, W0)``.
+        pred_panoptic_seg: ``sem_seg`` int32 ``(1, H0, W0)``, class + 1000 x number of the
+            thing, the number of classes where nothing is, as in mmdet.
+    """
+
+    pred_entity_map: PixelData
+    pred_instances: InstanceData
+    pred_overlap_instances: InstanceData
+    pred_sem_seg: PixelData
+    pred_panoptic_seg: PixelData
+
+
 @MODELS.register_module()
 class EntityFusionHead(BasePanopticFusionHead):
     """Turn class and mask logits into entities, or into the result of another task.
@@ -37,7 +57,7 @@ class EntityFusionHead(BasePanopticFusionHead):
       resolved come as ``pred_overlap_instances`` beside the entities: what AP
       scores.
     - ``max_per_image`` (int): Entities: the queries of the highest class scores
-      that are looked at, by default all. Instances: the pairs of query and class
+      that take part, by default all. Instances: the pairs of query and class
       of the highest scores, by default 100.
     - ``mask_score`` (str): Entities: the final score is the class score times the
       mean, over the final pixels of an entity, of the sigmoid of its fused
@@ -53,9 +73,9 @@ class EntityFusionHead(BasePanopticFusionHead):
     - ``object_mask_thr`` (float): Panoptic: queries at or below this class score
       take no part, 0..1. Defaults to 0.8.
     - ``iou_thr`` (float): Panoptic: a query is dropped if it keeps less than this
-      share of its own mask, 0..1. Defaults to 0.8.
+      share of its mask, 0..1. Defaults to 0.8.
     - ``max_memory_mb`` (float): Memory to aim at, above weights, inputs and
-      results, MiB: fewer views go through the model at a time, and the picture
+      results, MiB: fewer views go through the model at a time, and the image
       is worked through in smaller parts. It costs time and never changes the
       result; one view at a time is the least. By default a GPU takes all views
       at a time and a CPU one.
@@ -85,18 +105,18 @@ class EntityFusionHead(BasePanopticFusionHead):
         self.mask_thr = test_cfg.get('mask_thr', 0.5)
         self.max_per_image = test_cfg.get('max_per_image')
         self.tasks = _tasks_of(test_cfg)
-        # what is made of the sum of the views takes as much again
+        # the average over the views takes as much again
         budget = memory_budget(test_cfg)
         self._block_values = None if budget is None else max(1, budget // 8)
 
-    def loss(self, **kwargs) -> dict:
-        """Return no loss: nothing here is learnt."""
+    def loss(self, **kwargs) -> dict[str, Tensor]:
+        """Return no loss: nothing here is trained."""
         return {}
 
     def predict(
         self, mask_cls_results: Tensor, mask_pred_results: Tensor, batch_data_samples: SampleList
-    ) -> list:
-        """Make the results of every picture of a batch.
+    ) -> list[FusionResult]:
+        """Make the results of every image of a batch, in float32 under mixed precision too.
 
         Args:
             mask_cls_results: Class logits ``(B, Q, classes + 1)``.
@@ -104,35 +124,39 @@ class EntityFusionHead(BasePanopticFusionHead):
             batch_data_samples: B samples with ``ori_shape``, ``view_boxes``,
                 ``view_shapes`` and ``batch_input_shape``.
 
-        Returns:
-            For each picture a dict with, as asked for, ``pred_entity_map`` and
-            ``pred_instances``; ``pred_instances`` or ``pred_overlap_instances``;
-            ``pred_sem_seg`` (``data`` int32 ``(1, H0, W0)``); ``pred_panoptic_seg``
-            (``sem_seg`` int32 ``(1, H0, W0)``, class + 1000 x number of the thing, the number of
-            classes where nothing is, as in mmdet).
-
         Raises:
             ValueError: If the masks do not have the views of the samples.
         """
-        makers = {
-            'entity': self._entities,
-            'instance': self._instances,
-            'semantic': self._semantic,
-            'panoptic': self._panoptic,
-        }
-        results = []
-        for cls_logits, mask_logits, sample in zip(
-            mask_cls_results, mask_pred_results, batch_data_samples
-        ):
-            geometry = _geometry_of(mask_logits, sample.metainfo)
-            class_probs = cls_logits.float().softmax(dim=-1)
-            result = {}
-            for task in self.tasks:
-                result.update(makers[task](class_probs, mask_logits, geometry))
-            results.append(result)
-        return results
+        with torch.autocast(mask_pred_results.device.type, enabled=False):
+            return [
+                self._fuse(cls_logits.float(), mask_logits.float(), sample)
+                for cls_logits, mask_logits, sample in zip(
+                    mask_cls_results, mask_pred_results, batch_data_samples
+                )
+            ]
 
-    def _entities(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+    def _fuse(self, cls_logits: Tensor, mask_logits: Tensor, sample: DetDataSample) -> FusionResult:
+        """Make the results of one image."""
+        geometry = _geometry_of(mask_logits, sample.metainfo)
+        arguments = (cls_logits.softmax(dim=-1), mask_logits, geometry)
+        result = FusionResult()
+        if 'entity' in self.tasks:
+            result.update(self._entities(*arguments))
+        if 'instance' in self.tasks:
+            instances = self._instances(*arguments)
+            if 'entity' in self.tasks:
+                result['pred_overlap_instances'] = instances
+            else:
+                result['pred_instances'] = instances
+        if 'semantic' in self.tasks:
+            result['pred_sem_seg'] = self._semantic(*arguments)
+        if 'panoptic' in self.tasks:
+            result['pred_panoptic_seg'] = self._panoptic(*arguments)
+        return result
+
+    def _entities(
+        self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
+    ) -> FusionResult:
         class_scores, labels = class_probs[:, :-1].max(dim=-1)
         class_scores, query_inds = class_scores.sort(descending=True, stable=True)
         keep = slice(self.max_per_image)
@@ -146,7 +170,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         )
         mask_scores = (fused.prob_sums / (fused.areas + 1e-6)).float()
         scores, order = (class_scores * mask_scores).sort(descending=True, stable=True)
-        entity_map = _renumber(fused.owners, order)
+        ids = _number_by_score(fused.owners, order)
         instances = InstanceData(
             scores=scores,
             labels=labels[query_inds[order]],
@@ -155,40 +179,45 @@ class EntityFusionHead(BasePanopticFusionHead):
             query_inds=query_inds[order],
         )
         if self.mask_format is not None:
-            instances.masks = _masks_of(entity_map, len(scores), self.mask_format)
-        return {'pred_entity_map': PixelData(ids=entity_map[None]), 'pred_instances': instances}
+            instances.masks = _masks_of(ids, len(scores), self.mask_format)
+        return FusionResult(pred_entity_map=PixelData(ids=ids[None]), pred_instances=instances)
 
-    def _instances(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+    def _instances(
+        self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
+    ) -> InstanceData:
         scores = class_probs[:, :-1].flatten()
         scores, pairs = scores.topk(min(self.max_per_image or 100, len(scores)))
         labels = pairs % self.num_classes
         if self.num_stuff_classes:
-            things = labels < self.num_things_classes
-            scores, pairs, labels = scores[things], pairs[things], labels[things]
+            is_thing = labels < self.num_things_classes
+            scores, pairs, labels = scores[is_thing], pairs[is_thing], labels[is_thing]
         # a query that stands for several classes has one mask
-        queries, place = (pairs // self.num_classes).unique(return_inverse=True)
+        queries, mask_of = (pairs // self.num_classes).unique(return_inverse=True)
         masks = fuse_instances(mask_logits[queries], geometry)
         mask_scores = (masks.prob_sums / (masks.areas + 1e-6)).float()
-        scores, order = (scores * mask_scores[place]).sort(descending=True, stable=True)
-        place = place[order]
-        rles = [masks.rles[k] for k in place.tolist()]
+        scores, order = (scores * mask_scores[mask_of]).sort(descending=True, stable=True)
+        mask_of = mask_of[order]
+        rles = [masks.rles[k] for k in mask_of.tolist()]
         instances = InstanceData(
             scores=scores,
             labels=labels[order],
-            bboxes=masks.boxes_xyxy_px[place].float(),
-            areas=masks.areas[place],
-            query_inds=queries[place],
+            bboxes=masks.boxes_xyxy_px[mask_of].float(),
+            areas=masks.areas[mask_of],
+            query_inds=queries[mask_of],
         )
-        instances.masks = (
-            _decode(rles, geometry).to(scores.device) if self.mask_format == 'bool' else rles
-        )
-        return {'pred_overlap_instances' if 'entity' in self.tasks else 'pred_instances': instances}
+        as_bool = self.mask_format == 'bool'
+        instances.masks = _decode(rles, geometry).to(scores.device) if as_bool else rles
+        return instances
 
-    def _semantic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+    def _semantic(
+        self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
+    ) -> PixelData:
         classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry, self._block_values)
-        return {'pred_sem_seg': PixelData(data=classes[None])}
+        return PixelData(data=classes[None])
 
-    def _panoptic(self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry) -> dict:
+    def _panoptic(
+        self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
+    ) -> PixelData:
         scores, labels = class_probs.max(dim=-1)
         keep = (labels != self.num_classes) & (scores > self.test_cfg.get('object_mask_thr', 0.8))
         fused = fuse_panoptic(
@@ -206,10 +235,10 @@ class EntityFusionHead(BasePanopticFusionHead):
             things += is_thing
             values.append(label + INSTANCE_OFFSET * things * is_thing)
         table = torch.tensor(values, dtype=torch.int32, device=fused.segments.device)
-        return {'pred_panoptic_seg': PixelData(sem_seg=look_up(fused.segments, table)[None])}
+        return PixelData(sem_seg=look_up(fused.segments, table)[None])
 
 
-def _tasks_of(cfg: dict) -> list:
+def _tasks_of(cfg: dict) -> list[str]:
     """Tasks whose results are asked for, in the order of ``TASKS``."""
     others = [task for task in TASKS[1:] if cfg.get(f'{task}_on', False)]
     return ['entity'] * cfg.get('entity_on', not others) + others
@@ -232,28 +261,35 @@ def _geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:
     return geometry
 
 
-def _choice(cfg: dict, key: str, allowed: tuple) -> Optional[str]:
+def _choice(cfg: dict, key: str, allowed: Sequence[Optional[str]]) -> Optional[str]:
     value = cfg.get(key, allowed[0])
     if value not in allowed:
         raise ValueError(f'test_cfg.{key} is {value!r}; it must be one of {allowed}')
     return value
 
 
-def _renumber(owners: Tensor, order: Tensor) -> Tensor:
-    """Renumber a map ``(H, W)`` of ranks 1..Q so that k is the k-th of ``order``."""
+def _number_by_score(owners: Tensor, order: Tensor) -> Tensor:
+    """Number a map of entities for good: k is the k-th of ``order``.
+
+    What comes after carries a permutation or selection of these numbers.
+
+    Args:
+        owners: int32 ``(H, W)``, 1..Q by class score; changed in place.
+        order: Queries in descending final score, int64 ``(Q,)``.
+    """
     table = torch.zeros(len(order) + 1, dtype=torch.int32, device=owners.device)
     table[order + 1] = torch.arange(1, len(order) + 1, dtype=torch.int32, device=owners.device)
     return look_up(owners, table)
 
 
-def _masks_of(entity_map: Tensor, num_entities: int, mask_format: str) -> object:
+def _masks_of(ids: Tensor, num_entities: int, mask_format: str) -> Union[Tensor, list[dict]]:
     if mask_format == 'rle':
-        return EntityMap(entity_map.cpu().numpy(), num_entities).rles()
-    numbers = torch.arange(1, num_entities + 1, device=entity_map.device)
-    return entity_map[None] == numbers.view(-1, 1, 1)
+        return EntityMap(ids.cpu().numpy(), num_entities).rles()
+    numbers = torch.arange(1, num_entities + 1, device=ids.device)
+    return ids[None] == numbers.view(-1, 1, 1)
 
 
-def _decode(rles: list, geometry: ViewGeometry) -> Tensor:
+def _decode(rles: list[dict], geometry: ViewGeometry) -> Tensor:
     """Boolean masks ``(N, H0, W0)``."""
     if not rles:
         return torch.zeros((0, geometry.height, geometry.width), dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""Masks of queries, made only where somebody looks."""
+"""Masks of queries, made only where they are needed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Union
@@ -8,29 +8,32 @@ from torch import Tensor
 
 
 class QueryMasks(NamedTuple):
-    """Masks as the products of an embedding for each query and a feature for each place.
+    """Masks as the products of an embedding for each query and a feature for each cell.
 
-    So masks at stride 4 are made of the queries that need them only, and places
-    that are sampled between cells are features too, as sampling is linear.
+    So masks at stride 4 are made only of the queries that need them, and sampling
+    between cells can be done on the features, as it is linear.
 
     Attributes:
         embeds: ``(B, Q, C)``.
-        features: ``(B, V, C, h, w)``, or one ``(V, C, h, w)`` for each picture.
+        features: ``(B, V, C, h, w)``, or one ``(V, C, h, w)`` for each image.
     """
 
     embeds: Tensor
     features: Union[Tensor, Sequence[Tensor]]
 
     def logits(self) -> Tensor:
-        """Make the masks of all queries, ``(B, Q, V, h, w)``; features in one tensor."""
-        logits = self.embeds[:, None] @ self.features.flatten(3)
-        return logits.unflatten(-1, self.features.shape[-2:]).transpose(1, 2)
+        """Make the masks of all queries, ``(B, Q, V, h, w)``."""
+        features = self.features
+        if not isinstance(features, Tensor):
+            features = torch.stack(tuple(features))
+        logits = self.embeds[:, None] @ features.flatten(3)
+        return logits.unflatten(-1, features.shape[-2:]).transpose(1, 2)
 
     def logits_of(self, b: int, queries: Tensor) -> Tensor:
-        """Make the masks of some queries of one picture.
+        """Make the masks of some queries of one image.
 
         Args:
-            b: Number of the picture.
+            b: Number of the image.
             queries: int64 ``(N,)``.
 
         Returns:
@@ -42,6 +45,20 @@ class QueryMasks(NamedTuple):
         return embeds.bmm(features.flatten(2)).unflatten(-1, features.shape[-2:])
 
 
+@torch.no_grad()
+def attention_mask(masks: QueryMasks) -> Tensor:
+    """Block the cells outside of a query's mask (Mask2Former, section 3.2.1).
+
+    A query whose mask is empty on all views attends everywhere.
+
+    Returns:
+        bool ``(B, Q, V * h * w)``, True = blocked.
+    """
+    blocked = masks.logits().flatten(2) < 0
+    blocked &= ~blocked.all(dim=-1, keepdim=True)
+    return blocked
+
+
 def sample_masks(masks: Tensor, points: Tensor) -> Tensor:
     """Sample boolean masks as :func:`mmcv.ops.point_sample` does floats.
 
@@ -50,14 +67,14 @@ def sample_masks(masks: Tensor, points: Tensor) -> Tensor:
         points: ``(N, P, 2)``, or ``(1, P, 2)`` for all masks, as (x, y) in 0..1.
 
     Returns:
-        float32 ``(N, P)``, 0..1; never a float for each pixel.
+        float32 ``(N, P)``, 0..1; a float for each pixel is never made.
     """
     count, height, width = masks.shape
     bordered = masks.new_zeros((count, height + 2, width + 2))
     bordered[:, 1:-1, 1:-1] = masks
-    places = points * points.new_tensor([width, height]) + 0.5
-    low = places.floor()
-    right, below = (places - low).unbind(-1)
+    cells = points * points.new_tensor([width, height]) + 0.5
+    low = cells.floor()
+    right, below = (cells - low).unbind(-1)
     x, y = low.long().unbind(-1)
     index = (y * (width + 2) + x).expand(count, -1)
     top_left, top_right, low_left, low_right = (

@@ -1,21 +1,10 @@
-"""Attention with the weights of mmcv's modules, computed faster and in less memory."""
+"""Attention with the weights of mmcv's module, computed faster and in less memory."""
 
 from typing import Optional
 
 from mmcv.cnn.bricks.transformer import MultiheadAttention
-from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.models.layers.transformer.deformable_detr_layers import (
-    DeformableDetrTransformerEncoderLayer,
-)
-from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransformerEncoder
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-
-from mmentity.models.layers.deformable_attention import (
-    BagDeformableAttention,
-    ChannelsFirstEncoder,
-    ChunkedEncoderLayer,
-)
 
 
 class FusedAttention(MultiheadAttention):
@@ -60,12 +49,14 @@ class FusedAttention(MultiheadAttention):
         key = key if key_pos is None else key + key_pos
         weights = self.attn.in_proj_weight.chunk(3)
         biases = self.attn.in_proj_bias.chunk(3)
-        projected = [
+        query, key, value = (
             F.linear(tensor, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for tensor, weight, bias in zip((query, key, value), weights, biases)
-        ]
+        )
         out = F.scaled_dot_product_attention(
-            *projected,
+            query,
+            key,
+            value,
             attn_mask=_allowed(attn_mask, key_padding_mask),
             dropout_p=self.attn.dropout if self.training else 0.0,
         )
@@ -73,28 +64,8 @@ class FusedAttention(MultiheadAttention):
         return identity + self.dropout_layer(self.proj_drop(out))
 
 
-def share_kernels(module: nn.Module) -> None:
-    """Let the attention modules of mmcv inside a module compute as those of this file.
-
-    mmdet's layers build mmcv's classes by themselves, so a config cannot ask for
-    others. Parameters and names in checkpoints stay as they are.
-
-    Args:
-        module: For example a decoder of mmdet.
-    """
-    faster = {
-        MultiheadAttention: FusedAttention,
-        MultiScaleDeformableAttention: BagDeformableAttention,
-        DeformableDetrTransformerEncoderLayer: ChunkedEncoderLayer,
-        Mask2FormerTransformerEncoder: ChannelsFirstEncoder,
-    }
-    for child in module.modules():
-        if type(child) in faster and getattr(child, 'batch_first', True):
-            child.__class__ = faster[type(child)]
-
-
 def _allowed(attn_mask: Optional[Tensor], key_padding_mask: Optional[Tensor]) -> Optional[Tensor]:
-    """What may be attended to, bool ``(B, 1, Q, K)`` or what broadcasts to it."""
+    """Invert masks to what may be attended to, bool ``(B, 1, Q, K)`` or broadcasting to it."""
     allowed = None if attn_mask is None else ~attn_mask[:, None]
     if key_padding_mask is None:
         return allowed

@@ -1,4 +1,4 @@
-"""Sine encodings that also tell the views of a picture apart."""
+"""Sine encodings that also tell the views of an image apart."""
 
 import torch
 from mmdet.models.layers import SinePositionalEncoding

@@ -1,17 +1,17 @@
-"""From one set of queries for each view to one set for the picture."""
+"""From one set of queries for each view to one set for the image."""
 
-from mmdet.models.layers.transformer.mask2former_layers import Mask2FormerTransformerDecoderLayer
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor
 
+from mmentity.models.layers.transformer_decoder import FusedDecoderLayer
 from mmentity.registry import MODELS
 
 
-class QueryAssociationLayer(Mask2FormerTransformerDecoderLayer):
+class QueryAssociationLayer(FusedDecoderLayer):
     """Cross-attention with positions, self-attention without, FFN; post-norm."""
 
     def forward(self, query: Tensor, key: Tensor, query_pos: Tensor, key_pos: Tensor) -> Tensor:
-        """Gather what all views know about each query.
+        """Let each query attend to those of all views.
 
         Args:
             query: ``(B, Q, C)``.
@@ -34,7 +34,7 @@ class QueryAssociationLayer(Mask2FormerTransformerDecoderLayer):
 class QueryAssociation(BaseModule):
     """Associate the queries of all views (CropFormer, section 4.2).
 
-    The queries of the whole picture attend to those of every view; the query
+    The queries of the whole image attend to those of every view; the query
     embedding is the position of both.
 
     Args:
@@ -66,7 +66,7 @@ class QueryAssociation(BaseModule):
         """Merge the queries of all views.
 
         Args:
-            view_queries: ``(B, V, Q, C)``; view 0 is the whole picture.
+            view_queries: ``(B, V, Q, C)``; view 0 is the whole image.
             query_embed: Learnt position of each query, ``(Q, C)``.
 
         Returns:

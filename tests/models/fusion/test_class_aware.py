@@ -7,7 +7,7 @@ from pycocotools import mask as mask_utils
 from mmentity.models import EntityFusionHead
 from mmentity.models.fusion.class_aware import fuse_instances, fuse_panoptic, fuse_semantic
 from mmentity.models.fusion.geometry import ViewGeometry
-from tests.models.test_view_fusion import SIZES, layout, logits_of, plain_probs
+from tests.models.fusion.test_entities import SIZES, layout, logits_of, plain_probs
 
 SMALL = {'BLOCK_SIDE': 16, 'STRIP_PIXELS': 2000}
 
@@ -165,3 +165,23 @@ def test_no_thing_at_all():
         num_classes=5, num_queries=1, instance_on=True, max_per_image=1, masks='bool'
     )
     assert instances['pred_instances'].masks.shape[1:] == (40, 60)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+def test_results_are_made_in_float32(dtype):
+    """Whatever the precision of the logits, and under autocast too."""
+    torch.manual_seed(1)
+    sample, low = sample_of((40, 60))
+    tasks = {f'{task}_on': True for task in ('entity', 'instance', 'semantic', 'panoptic')}
+    head = EntityFusionHead(3, 2, test_cfg={**tasks, 'object_mask_thr': 0.2})
+    cls_logits = (4 * torch.randn(1, 12, 6)).to(dtype)
+    mask_logits = logits_of('blobs', 12, low)[None].to(dtype)
+    expected = head.predict(cls_logits.float(), mask_logits.float(), [sample])[0]
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        result = head.predict(cls_logits, mask_logits, [sample])[0]
+    assert torch.equal(result['pred_entity_map'].ids, expected['pred_entity_map'].ids)
+    assert torch.equal(result['pred_sem_seg'].data, expected['pred_sem_seg'].data)
+    assert torch.equal(result['pred_panoptic_seg'].sem_seg, expected['pred_panoptic_seg'].sem_seg)
+    for name in ('pred_instances', 'pred_overlap_instances'):
+        assert result[name].scores.dtype == torch.float32
+        assert torch.equal(result[name].scores, expected[name].scores)

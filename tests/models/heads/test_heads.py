@@ -6,8 +6,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmentity.models import QueryAssociation
-from mmentity.models.heads.mask2former_head import _attention_mask
-from mmentity.models.heads.query_masks import QueryMasks
+from mmentity.models.heads.query_masks import QueryMasks, attention_mask
 from tests.models.parity import build
 
 NANO = '_base_/models/{}_swin-nano.py'
@@ -82,7 +81,8 @@ def test_a_copy_of_a_checkpointed_head_is_independent():
     head = build(NANO.format('mask2former'), {'model.panoptic_head.with_cp': True}).panoptic_head
     twin = copy.deepcopy(head)
     layer = twin.transformer_decoder.layers[0]
-    assert layer.forward.args[0].__self__ is layer
+    assert layer.forward.__self__ is layer
+    assert layer.with_cp
 
 
 def test_cropformer_asks_for_crops():
@@ -96,13 +96,13 @@ def test_num_queries_must_be_positive():
         build(NANO.format('mask2former'), {'model.panoptic_head.num_queries': 0})
 
 
-def test_association_merges_views_into_the_whole_picture():
+def test_association_merges_views_into_the_whole_image():
     torch.manual_seed(0)
     association = QueryAssociation(32, 4, 64, num_layers=2).eval()
     queries, embed = torch.randn(2, 3, 7, 32), torch.randn(7, 32)
     merged = association(queries, embed)
     assert merged.shape == (2, 7, 32)
-    # the crops are a set: their order does not matter, the whole picture's place does
+    # the crops are a set: their order does not matter, the place of the whole image does
     assert torch.allclose(merged, association(queries[:, [0, 2, 1]], embed), atol=1e-5)
     assert not torch.allclose(merged, association(queries[:, [1, 0, 2]], embed), atol=1e-2)
 
@@ -111,12 +111,12 @@ def test_attention_masks_open_where_a_mask_is_empty():
     features = torch.ones(1, 1, 64, 2, 2)
     features[..., 0, 0] = -1
     embed = torch.stack([torch.ones(64), -torch.ones(64), torch.zeros(64)])[None]
-    blocked = _attention_mask(QueryMasks(embed, features))
+    blocked = attention_mask(QueryMasks(embed, features))
     assert blocked.shape == (1, 3, 4)
     assert blocked[0].tolist() == [
         [True, False, False, False],
         [False, True, True, True],
         [False] * 4,
     ]
-    nothing = _attention_mask(QueryMasks(embed[:, :1], -features.abs()))
+    nothing = attention_mask(QueryMasks(embed[:, :1], -features.abs()))
     assert not nothing.any()

@@ -12,17 +12,17 @@ from tests.models.parity import build_with_weights, tiny_options
 NAMES = {'loss_cls': 'loss_ce', 'loss_mask': 'loss_mask', 'loss_dice': 'loss_dice'}
 
 
-def training_sample(reference, image, draw, monkeypatch):
-    """Run the pipeline of training with the official draws on one recipe picture."""
-    picture = reference.recipe.image(image['h'], image['w'], image['seed'])
-    labels = reference.recipe.entities(image['h'], image['w'], image['n'], image['seed'])
-    assert reference.recipe.digest(labels) == image['entities_crc32']
+def training_sample(reference, entry, draw, monkeypatch):
+    """Run the pipeline of training with the official draws on one recipe image."""
+    image = reference.recipe.image(entry['h'], entry['w'], entry['seed'])
+    labels = reference.recipe.entities(entry['h'], entry['w'], entry['n'], entry['seed'])
+    assert reference.recipe.digest(labels) == entry['entities_crc32']
     count = len(draw['entity_ids'])
     results = {
-        'img': np.ascontiguousarray(picture[..., ::-1]),
+        'img': np.ascontiguousarray(image[..., ::-1]),
         'img_path': 'recipe',
-        'img_id': image['seed'],
-        'ori_shape': picture.shape[:2],
+        'img_id': entry['seed'],
+        'ori_shape': image.shape[:2],
         'gt_entity_map': EntityMap.from_segment_ids(labels, draw['entity_ids']),
         'gt_labels': np.zeros(count, np.int64),
         'gt_iscrowd': np.zeros(count, bool),
@@ -48,8 +48,8 @@ def losses(reference):
     model.train()
     with pytest.MonkeyPatch.context() as monkeypatch:
         packed = [
-            training_sample(reference, image, draw, monkeypatch)
-            for image, draw in zip(info['images'], info['draws'])
+            training_sample(reference, entry, draw, monkeypatch)
+            for entry, draw in zip(info['images'], info['draws'])
         ]
     inputs = [sample['inputs'] for sample in packed]
     data = model.data_preprocessor(
@@ -57,18 +57,18 @@ def losses(reference):
         training=True,
     )
     points = torch.from_numpy(arrays['points'])
-    head = model.panoptic_head
-    head._match_points = lambda device: points[None]
-    head._loss_points = lambda logits: points.expand(len(logits), -1, -1)
+    set_loss = model.panoptic_head.set_loss
+    set_loss.random_points = lambda device: points[None]
+    set_loss.uncertain_points = lambda logits: points.expand(len(logits), -1, -1)
     matches = []
-    match = head._match
+    match = set_loss.match
 
     def recording_match(*args):
         pair = match(*args)
         matches.append([v.tolist() for v in pair])
         return pair
 
-    head._match = recording_match
+    set_loss.match = recording_match
     values = model.loss(data['inputs'], data['data_samples'])
     return info, arrays, model, data, inputs, values, matches
 

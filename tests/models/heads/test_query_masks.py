@@ -21,7 +21,7 @@ def test_some_queries_equal_those_of_all(masks):
     assert masks.logits_of(0, queries[:0]).shape == (3, 0, 9, 13)
 
 
-def test_features_of_each_picture_equal_those_of_all(masks):
+def test_features_of_each_image_equal_those_of_all(masks):
     queries = torch.arange(7)
     apart = QueryMasks(masks.embeds, masks.features.unbind())
     assert torch.equal(apart.logits_of(1, queries), masks.logits_of(1, queries))
