@@ -1,0 +1,91 @@
+"""Say what is installed, what is missing for what, and the command that fixes it.
+
+The exit code is 0 where training and prediction would run.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mmentity.cli.diagnosis import Diagnosis, Probe, diagnose
+from mmentity.version import __version__
+
+PATIENCE = 600  # seconds; the first import from a cold disk may take minutes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``mmentity doctor`` has no arguments."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the diagnosis; 1 if training or prediction would fail."""
+    probe = _probe()
+    diagnosis = diagnose(_installed(), probe)
+    print('\n'.join(_lines(diagnosis, probe)))
+    return 0 if diagnosis.usable else 1
+
+
+def _lines(diagnosis: Diagnosis, probe: Probe) -> list[str]:
+    lines = [f'mmentity      {__version__}, Python {platform.python_version()}']
+    lines += [f'{module:12}  {version}' for module, version in diagnosis.versions.items()]
+    ops = {None: 'none', 'not available': 'for the CPU'}.get(
+        probe.cuda_ops, f'for CUDA {probe.cuda_ops}'
+    )
+    lines.append(f'{"ops of mmcv":12}  {ops}')
+    for device, description in probe.devices.items():
+        attention = probe.attention.get(device)
+        suffix = f'; deformable attention: {attention}' if attention else ''
+        lines.append(f'{device:12}  {description}{suffix}')
+    for feature, command in diagnosis.missing.items():
+        lines += ['', f'Not available: {feature}', f'    {command}']
+    for problem in diagnosis.problems:
+        lines += ['', f'{"Problem" if problem.blocking else "Warning"}: {problem.cause}']
+        lines.append(f'    {problem.command}')
+    lines += ['', f'Training and prediction {"" if diagnosis.usable else "do not "}run here.']
+    return lines
+
+
+def _installed() -> dict[str, str]:
+    """Versions of all distributions, by lower-case name."""
+    return {
+        name.lower().replace('_', '-'): distribution.version
+        for distribution in metadata.distributions()
+        if (name := distribution.metadata['Name'])
+    }
+
+
+def _probe() -> Probe:
+    """Import everything in a process of its own, which a bad library may end."""
+    package = Path(__file__).parents[2]
+    path = os.pathsep.join(filter(None, (str(package.parent), os.environ.get('PYTHONPATH'))))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / 'probe.json'
+        try:
+            done = subprocess.run(
+                [sys.executable, '-m', 'mmentity.cli.probe', str(file)],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                env={**os.environ, 'PYTHONPATH': path},
+            )
+            end = f'ended the process with {done.returncode}: {done.stderr.strip()[-200:]}'
+        except subprocess.TimeoutExpired:
+            end = f'took more than {PATIENCE} s'
+        report: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    errors = report.get('errors', {})
+    if 'importing' in report or not report:
+        errors[report.get('importing', 'mmentity')] = end
+    return Probe(
+        errors,
+        report.get('devices', {}),
+        report.get('attention', {}),
+        report.get('cuda_ops'),
+        Path('/proc/driver/nvidia/version').is_file(),
+    )
