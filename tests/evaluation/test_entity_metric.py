@@ -206,7 +206,7 @@ def test_tables_are_small_enough_to_gather():
 @pytest.mark.parametrize(
     ('options', 'sample', 'message'),
     [
-        ({}, prediction(with_truth=False), 'image 7 has no truth .* LoadEntityAnnotations'),
+        ({}, prediction(with_truth=False), 'image 7 has no ground truth .* LoadEntityAnnotations'),
         ({}, {'img_id': 3}, 'image 3 has no pred_entity_map'),
         ({'overlap': True}, prediction(), 'image 7 has no masks .* instance_on'),
     ],

@@ -24,14 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Count and print a line for each config."""
+    height, width = args.shape
     register_all_modules(init_default_scope=True)
     for name in args.configs:
         model = MODELS.build(Config.fromfile(find_config(name)).model)
         views = args.views or (5 if hasattr(model.panoptic_head, 'association') else 1)
-        found = measure_complexity(model, *args.shape, views)
+        found = measure_complexity(model, height, width, views)
         print(
             f'{name}: {found.parameters:,} parameters, {found.flops / 1e9:,.4g} G multiply-adds '
-            f'with {views} x {args.shape[0]} x {args.shape[1]} px',
+            f'with {views} x {height} x {width} px',
             flush=True,
         )
     return 0
