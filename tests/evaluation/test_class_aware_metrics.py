@@ -249,9 +249,9 @@ def test_panoptic_maps_of_two_folders_are_refused(tmp_path):
     metric.dataset_meta = EntitySegPanopticDataset.METAINFO
     for name in ('a', 'b'):
         (tmp_path / name).mkdir()
-    metric.process({}, [hand_made(tmp_path / 'a', [[1, 2]], [[1000, 350]])])
+    metric.process({}, [hand_made(tmp_path / 'a', [[1, 2]] * 2, [[1000, 350]] * 2)])
     with pytest.raises(ValueError, match='are in two folders, .*/a and .*/b; give each dataset'):
-        metric.process({}, [hand_made(tmp_path / 'b', [[1, 2]], [[1000, 350]])])
+        metric.process({}, [hand_made(tmp_path / 'b', [[1, 2]] * 2, [[1000, 350]] * 2)])
 
 
 def test_panoptic_sample_without_ground_truth_is_named():
