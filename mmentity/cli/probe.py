@@ -4,6 +4,7 @@ An import can fail in many ways and even end the process, so a file holds what i
 known so far: ``python -m mmentity.cli.probe FILE``.
 """
 
+import contextlib
 import json
 import sys
 from importlib import import_module
@@ -32,10 +33,9 @@ def main(path: Path) -> None:
         except (Exception, SystemExit) as error:
             report['errors'][module] = f'{type(error).__name__}: {error}'.strip()
     for look in (_look_at_devices, _look_at_ops):
-        try:
+        # what fails here has failed above
+        with contextlib.suppress(Exception):
             look(report)
-        except Exception as error:
-            report['errors'][look.__name__.lstrip('_')] = f'{type(error).__name__}: {error}'
     path.write_text(json.dumps(report))
 
 
@@ -50,11 +50,9 @@ def _look_at_devices(report: dict[str, Any]) -> None:
 
 def _look_at_ops(report: dict[str, Any]) -> None:
     ops = import_module('mmcv.ops')
-    try:
+    # it fails where there are no compiled ops at all
+    with contextlib.suppress(Exception):
         report['cuda_ops'] = ops.get_compiling_cuda_version()
-    except Exception:
-        # there are no compiled ops at all
-        report['cuda_ops'] = None
     attention = import_module('mmentity.models.layers.deformable_attention')
     for device in report['devices']:
         report['attention'][device] = attention.implementation_for(device)

@@ -33,16 +33,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(diagnosis: Diagnosis, probe: Probe) -> list[str]:
-    lines = [f'mmentity      {__version__}, Python {platform.python_version()}']
-    lines += [f'{module:12}  {version}' for module, version in diagnosis.versions.items()]
-    ops = {None: 'none', 'not available': 'for the CPU'}.get(
-        probe.cuda_ops, f'for CUDA {probe.cuda_ops}'
-    )
-    lines.append(f'{"ops of mmcv":12}  {ops}')
+    facts = {'mmentity': f'{__version__}, Python {platform.python_version()}', **diagnosis.versions}
+    ops = {None: 'none', 'not available': 'for the CPU alone'}
+    facts['ops of mmcv'] = ops.get(probe.cuda_ops, f'for CUDA {probe.cuda_ops}')
     for device, description in probe.devices.items():
         attention = probe.attention.get(device)
-        suffix = f'; deformable attention: {attention}' if attention else ''
-        lines.append(f'{device:12}  {description}{suffix}')
+        facts[device] = description + (f'; deformable attention: {attention}' if attention else '')
+    lines = [f'{name:14}  {value}' for name, value in facts.items()]
     for feature, command in diagnosis.missing.items():
         lines += ['', f'Not available: {feature}', f'    {command}']
     for problem in diagnosis.problems:
