@@ -55,7 +55,7 @@ def _look_at_ops(report: dict[str, Any]) -> None:
         report['cuda_ops'] = ops.get_compiling_cuda_version()
     attention = import_module('mmentity.models.layers.deformable_attention')
     for device in report['devices']:
-        report['attention'][device] = attention.implementation_for(device)
+        report['attention'][device] = attention.attention_way(device)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from mmentity.cli.diagnosis import PACKAGES, Probe, diagnose
+from mmentity.cli import packages
+from mmentity.cli.diagnosis import Probe, diagnose
 from tests.conftest import ROOT
 
 SOUND = {
@@ -25,6 +26,11 @@ ON_CPU = Probe({}, {'cpu': '2 threads'}, {})
 NO_MODULE = "ModuleNotFoundError: No module named '{}'"
 
 
+@pytest.fixture(autouse=True)
+def nothing_without_a_distribution(monkeypatch):
+    monkeypatch.setattr(packages, 'find_spec', lambda module: None)
+
+
 def without(*names, **more):
     kept = {name: version for name, version in SOUND.items() if name not in names}
     return {**kept, **{name.replace('_', '-'): version for name, version in more.items()}}
@@ -38,7 +44,7 @@ def failing(*modules, error='ImportError: broken'):
 def test_a_sound_environment_has_no_problem(installed):
     diagnosis = diagnose(installed, ON_CPU)
     assert (diagnosis.problems, diagnosis.missing, diagnosis.usable) == ([], {}, True)
-    assert diagnosis.versions.keys() == {package.module for package in PACKAGES}
+    assert diagnosis.versions.keys() == {package.module for package in packages.PACKAGES}
 
 
 LITE = 'pip install "mmcv-lite==2.1.0"'
@@ -49,26 +55,31 @@ BROKEN = {
     'no torch': (
         without('torch', 'torchvision'),
         failing('mmentity.registry', 'torch', 'torchvision', 'mmengine', 'mmentity.apis'),
-        'torch is not installed',
+        'torch >= 2.1, none is installed',
         'pip install torch torchvision',
     ),
-    'no mmcv': (without('mmcv-lite'), failing('mmcv', 'mmdet'), 'mmcv is not installed', LITE),
+    'no mmcv': (
+        without('mmcv-lite'),
+        failing('mmcv', 'mmdet'),
+        'mmcv >= 2.0, none is installed',
+        LITE,
+    ),
     'no mmdet': (
         without('mmdet'),
         failing('mmdet', 'mmentity.apis'),
-        'mmdet is not installed',
+        'mmdet >= 3.3, none is installed',
         'pip install "mmdet==3.3.0"',
     ),
     'mmcv 2.2.0': (
         without('mmcv-lite', mmcv='2.2.0'),
         failing('mmdet', 'mmseg', 'mmentity.apis', error='AssertionError: MMCV==2.2.0 is used'),
-        'mmdet 3.3.0 refuses mmcv 2.2.0; it takes mmcv 2.0 and 2.1',
+        'mmcv < 2.2 for mmdet 3.3.0, found mmcv 2.2.0',
         f'pip uninstall -y mmcv && {LITE}',
     ),
     'mmcv of a fork': (
         without('mmcv-lite', onedl_mmcv='2.3.6'),
         failing('mmdet', error='AssertionError: MMCV==2.3.6 is used'),
-        'mmdet 3.3.0 refuses onedl-mmcv 2.3.6',
+        'mmcv < 2.2 for mmdet 3.3.0, found onedl-mmcv 2.3.6',
         f'pip uninstall -y onedl-mmcv && {LITE}',
     ),
     'two OpenCVs, one of them broken': (
@@ -86,13 +97,13 @@ BROKEN = {
     'mmcv and mmcv-lite': (
         without(mmcv='2.1.0'),
         failing('mmcv.ops'),
-        'mmcv-lite and mmcv are both installed',
-        f'pip uninstall -y mmcv-lite mmcv && {LITE}',
+        'mmcv and mmcv-lite are both installed',
+        f'pip uninstall -y mmcv mmcv-lite && {LITE}',
     ),
     'an old mmdet': (
         without(mmdet='2.28.2'),
         failing('mmdet'),
-        'mmdet is 2.28.2; 3.3 or later is needed',
+        'mmdet >= 3.3, found 2.28.2',
         'pip install --upgrade "mmdet==3.3.0"',
     ),
     'a dependency of a dependency': (
@@ -144,11 +155,9 @@ def test_features_name_the_command_that_brings_them():
     diagnosis = diagnose(without('panopticapi-lite', 'gradio', 'mmsegmentation'), ON_CPU)
     assert diagnosis.usable
     assert diagnosis.missing == {
-        'mIoU, training of semantic segmentation': (
-            'pip install "mmsegmentation==1.2.2" ftfy regex'
-        ),
-        'PQ': 'pip install --no-deps panopticapi-lite',
-        'mmentity web': 'pip install "mmentity[web]"',
+        'semantic segmentation': 'pip install "mmsegmentation==1.2.2" ftfy regex',
+        'PQ of panoptic segmentation': 'pip install --no-deps panopticapi-lite',
+        'the page in the browser': 'pip install "mmentity[web]"',
     }
 
 
@@ -194,8 +203,11 @@ def test_the_command_where_nothing_is_installed(tmp_path):
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'bare'], check=True)
     done = doctor(tmp_path / 'bare/bin/python')
     assert (done.returncode, done.stderr) == (1, '')
-    assert 'Problem: torch is not installed\n    pip install torch torchvision\n' in done.stdout
-    assert 'torchvision is not installed' not in done.stdout
+    assert (
+        'Problem: torch >= 2.1, none is installed\n    pip install torch torchvision\n'
+        in done.stdout
+    )
+    assert done.stdout.count('pip install torch torchvision') == 1
     assert 'Training and prediction do not run here.' in done.stdout
     done = subprocess.run(
         [tmp_path / 'bare/bin/python', '-m', 'mmentity', 'train', 'a.py'],

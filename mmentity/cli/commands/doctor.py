@@ -10,11 +10,11 @@ import platform
 import subprocess
 import sys
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from mmentity.cli.diagnosis import Diagnosis, Probe, diagnose
+from mmentity.cli.packages import installed_versions
 from mmentity.version import __version__
 
 PATIENCE = 600  # seconds; the first import from a cold disk may take minutes
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the diagnosis; 1 if training or prediction would fail."""
     probe = _probe()
-    diagnosis = diagnose(_installed(), probe)
+    diagnosis = diagnose(installed_versions(), probe)
     print('\n'.join(_lines(diagnosis, probe)))
     return 0 if diagnosis.usable else 1
 
@@ -47,15 +47,6 @@ def _lines(diagnosis: Diagnosis, probe: Probe) -> list[str]:
         lines.append(f'    {problem.command}')
     lines += ['', f'Training and prediction {"" if diagnosis.usable else "do not "}run here.']
     return lines
-
-
-def _installed() -> dict[str, str]:
-    """Versions of all distributions, by lower-case name."""
-    return {
-        name.lower().replace('_', '-'): distribution.version
-        for distribution in metadata.distributions()
-        if (name := distribution.metadata['Name'])
-    }
 
 
 def _probe() -> Probe:
