@@ -47,7 +47,8 @@ OPENCV = (
     'opencv-contrib-python-headless',
     'opencv-contrib-python',
 )
-LITE = '"mmcv-lite==2.1.0"'
+# without dependencies, which are those of mmengine: they would bring a second OpenCV
+LITE = '--no-deps "mmcv-lite==2.1.0"'
 PACKAGES = (
     Package('torch', ('torch',), '2.1', 'torch torchvision'),
     Package('torchvision', ('torchvision',), '0.16', 'torch torchvision'),

@@ -49,7 +49,7 @@ def test_a_sound_environment_has_no_problem(installed):
     assert diagnosis.versions.keys() == {package.module for package in packages.PACKAGES}
 
 
-LITE = 'pip install "mmcv-lite==2.1.0"'
+LITE = 'pip install --no-deps "mmcv-lite==2.1.0"'
 OPENCV = (
     'pip uninstall -y opencv-python-headless opencv-python && pip install opencv-python-headless'
 )
