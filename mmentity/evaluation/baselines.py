@@ -6,6 +6,9 @@ import cv2
 import numpy as np
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
+from mmdet.registry import DATASETS, METRICS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import InstanceData, PixelData
@@ -45,6 +48,31 @@ def colour_clusters(img: np.ndarray, num_colours: int = 8, min_area: int = 64) -
 
 Predictor = Callable[[np.ndarray], EntityMap]
 BASELINES: dict[str, Predictor] = {'whole-image': whole_image, 'colour-clusters': colour_clusters}
+
+
+def score_without_network(config: Config, name: str, task: str) -> dict[str, float]:
+    """Score a predictor without a network on the validation set of a config.
+
+    Args:
+        config: Config of a training; only its data and its evaluator are used.
+        name: Key of ``BASELINES``, for entities.
+        task: ``'entity'``; for ``'instance'``, ``'semantic'`` and ``'panoptic'`` the
+            largest class of the training set is predicted everywhere.
+
+    Returns:
+        The metrics of the task.
+    """
+    register_all_modules(init_default_scope=True)
+    data, train_data = config.val_dataloader.dataset, config.train_dataloader.dataset
+    for dataset in (data, train_data):
+        dataset.test_mode = True
+    if task == 'entity':
+        return score_baseline(DATASETS.build(data), BASELINES[name])
+    files = {key: train_data[key] for key in ('ann_file', 'data_prefix')}
+    train_set = DATASETS.build({**data, **files})
+    return score_majority(
+        train_set, DATASETS.build(data), METRICS.build(config.val_evaluator), task
+    )
 
 
 def score_baseline(dataset: BaseDataset, predict: Predictor) -> dict[str, float]:

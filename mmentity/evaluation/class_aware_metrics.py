@@ -32,7 +32,7 @@ class EntitySegInstanceMetric(CocoMetric):
         ann_file: str,
         classwise: bool = True,
         proposal_nums: Sequence[int] = (1, 10, 100),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         kwargs.setdefault('metric', 'segm')
         super().__init__(
@@ -80,7 +80,7 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
         ann_file: Optional[str] = None,
         seg_prefix: Optional[str] = None,
         classwise: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if find_spec('panopticapi') is None:
             raise ImportError(

@@ -1,4 +1,4 @@
-# CropFormer with a Swin-T backbone: the whole picture and its crops.
+# CropFormer with a Swin-T backbone: the whole image and its crops.
 _base_ = './mask2former_swin-t.py'
 
 model = dict(
