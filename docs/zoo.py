@@ -26,8 +26,8 @@ def released(model: dict) -> bool:
     )
 
 
-def figure(model: dict) -> str:
-    """Say the main figures of a model, and whose they are."""
+def metric_of(model: dict) -> str:
+    """Say the main metrics of a model, and whose they are."""
     parts = []
     for result in model.get('Results', ()):
         for key, value in result['Metrics'].items():
@@ -41,10 +41,10 @@ def figure(model: dict) -> str:
     return '; '.join(filter(None, (said, same, metadata.get('Note'))))
 
 
-def demo_figure(model: dict) -> str:
-    """Say the main figure of the nano model of the same kind on the demo data."""
+def demo_metric(model: dict) -> str:
+    """Say the main metric of the nano model of the same kind on the demo data."""
     return next(
-        figure(demo).replace(' (measured here)', '')
+        metric_of(demo).replace(' (measured here)', '')
         for demo in models()
         if '/demo/' in demo['Config']
         and demo['In Collection'] == model['In Collection']
@@ -68,12 +68,12 @@ def short_table() -> str:
     """Make the table of README: configs at full size."""
     rows = [
         f'| `{model["Name"]}` | {model["Metadata"]["Backbone"]} | {work(model)} '
-        f'| {figure(model)} | {demo_figure(model)} | {weights(model)} |'
+        f'| {metric_of(model)} | {demo_metric(model)} | {weights(model)} |'
         for model in models()
         if released(model)
     ]
     head = (
-        '| config | backbone | parameters, M | multiply-adds, G | figure of the authors, % '
+        '| config | backbone | parameters, M | multiply-adds, G | metric of the authors, % '
         '| nano model, demo data, % | their weights |\n' + '| --- ' * 7 + '|'
     )
     return '\n'.join([head, *(row.replace(' (theirs)', '') for row in rows)])
@@ -88,11 +88,11 @@ def long_table() -> str:
         rows.append(
             f'| `{name}` | {metadata["Batch Size"]} x {metadata["Iterations"]:,} '
             f'| {metadata["Classes"]} | {metadata["Queries"]} | {work(model)} '
-            f'| {metadata["Input"]} | {figure(model)} | {weights(model)} |'
+            f'| {metadata["Input"]} | {metric_of(model)} | {weights(model)} |'
         )
     head = (
         '| config | batch x iterations | classes | queries | parameters, M | multiply-adds, G '
-        '| of views | figure, % | weights of the authors |\n' + '| --- ' * 9 + '|'
+        '| of views | metric, % | weights of the authors |\n' + '| --- ' * 9 + '|'
     )
     return '\n'.join([head, *rows])
 

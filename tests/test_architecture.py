@@ -49,7 +49,7 @@ def imports_of(module):
 
 
 def room_of(module):
-    return (module.split('.') + ['version'])[1]
+    return [*module.split('.'), 'version'][1]
 
 
 IMPORTS = {module: dict(imports_of(module)) for module in sorted(FILES)}
