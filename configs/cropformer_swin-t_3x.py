@@ -1,5 +1,5 @@
 # CropFormer, Swin-T, on EntitySeg's entities at high resolution.
-# Batch: 8 pictures (8 devices x 1) x 206,250 iterations; memory and time: not measured yet.
+# Batch: 8 images (8 devices x 1) x 206,250 iterations; memory and time: not measured yet.
 # The authors start from COCO-Entity weights: give them as `load_from`.
 _base_ = [
     './_base_/models/cropformer_swin-t.py',

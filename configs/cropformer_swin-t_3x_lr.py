@@ -1,4 +1,4 @@
-# As cropformer_swin-t_3x.py, on EntitySeg's low-resolution pictures (short side 800).
+# As cropformer_swin-t_3x.py, on EntitySeg's low-resolution images (short side 800).
 _base_ = ['./cropformer_swin-t_3x.py', './_base_/datasets/entityseg_lr.py']
 
 train_dataloader = _base_.low_resolution_train

@@ -1,2 +1,2 @@
-# The window 7 variant of Swin-L, as in the entity models; window 12 has a config of its own.
+# The window 7 variant of Swin-L, as in the entity models; window 12 has another config.
 _base_ = './mask2former_swin-l-w7_3x_semantic.py'

@@ -1,5 +1,5 @@
 # Mask2Former, Swin-T, on EntitySeg's instances (206 classes).
-# Batch: 16 pictures (8 devices x 2) x 34,375 iterations; memory and time: not measured yet.
+# Batch: 16 images (8 devices x 2) x 34,375 iterations; memory and time: not measured yet.
 # The authors start from Mask2Former trained on COCO: give its weights as `load_from`.
 _base_ = [
     './_base_/models/mask2former_swin-t.py',

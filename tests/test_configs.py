@@ -110,8 +110,8 @@ def test_one_step_of_training_and_testing(name, demo_root):
     metric = METRICS.build(evaluator)
     metric.dataset_meta = val_set.metainfo
     metric.process({}, [sample.to_dict() for sample in samples])
-    figures = metric.evaluate(len(samples))
-    assert config.default_hooks.checkpoint.save_best in figures
+    metrics = metric.evaluate(len(samples))
+    assert config.default_hooks.checkpoint.save_best in metrics
 
 
 def groups(name):

@@ -33,7 +33,7 @@ def documented_config(page):
 
 
 def shrink(config, scope):
-    """Make model and pictures small; nothing else of the config changes."""
+    """Make model and images small; nothing else of the config changes."""
     model = config.model
     head = model.panoptic_head if scope == 'mmdet' else model.decode_head
     model.backbone.update(depth=18, init_cfg=None)
@@ -56,8 +56,8 @@ def shrink(config, scope):
                 step.update(scales=[128], max_size=256)
 
 
-@pytest.mark.parametrize(('page', 'scope', 'figure'), CASES)
-def test_documented_config_trains_and_scores(page, scope, figure, demo_root, tmp_path):
+@pytest.mark.parametrize(('page', 'scope', 'key'), CASES)
+def test_documented_config_trains_and_scores(page, scope, key, demo_root, tmp_path):
     code = documented_config(page)
     assert f"_base_ = '{scope}::" in code
     path = tmp_path / 'config.py'
@@ -81,13 +81,13 @@ def test_documented_config_trains_and_scores(page, scope, figure, demo_root, tmp
     model.eval()
     evaluators = config.val_evaluator
     evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-    metrics = [METRICS.build(evaluator) for evaluator in evaluators]
+    built = [METRICS.build(evaluator) for evaluator in evaluators]
     with torch.no_grad():
         samples = model.test_step(pseudo_collate([val_set[0]]))
-    figures = {}
-    for metric in metrics:
+    metrics = {}
+    for metric in built:
         metric.dataset_meta = val_set.metainfo
         metric.process({}, [sample.to_dict() for sample in samples])
-        figures.update(metric.evaluate(1))
-    assert figure in figures
+        metrics.update(metric.evaluate(1))
+    assert key in metrics
     init_default_scope('mmdet')

@@ -8,8 +8,8 @@ import sys
 from mmengine.config import Config
 
 from mmentity.preparation.synthetic import DemoOptions, make_demo_data
+from tests.cli.test_tools import options
 from tests.conftest import ROOT
-from tests.engine.test_tools import options
 
 PAGE = (ROOT / 'docs/your_own_data.md').read_text()
 

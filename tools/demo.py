@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from mmdet.registry import DATASETS, METRICS
-from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from terminaltables import AsciiTable
 
-from mmentity.evaluation.baselines import BASELINES, score_baseline, score_majority
+from mmentity.evaluation.baselines import BASELINES, score_without_network
 from mmentity.preparation.synthetic import make_demo_data
 
 DATA = 'data/entityseg_demo'
@@ -58,14 +56,21 @@ def say(text: str) -> None:
     print(f'[{time.strftime("%H:%M:%S")}] {text}', flush=True)
 
 
-def mim(*arguments: str) -> None:
-    """Run a mim command and stop if it fails."""
-    say('mim ' + ' '.join(arguments))
-    subprocess.run([str(Path(sys.executable).parent / 'mim'), *arguments], check=True)
+def mmentity(*arguments: str) -> None:
+    """Run a command of mmentity and stop if it fails."""
+    say('mmentity ' + ' '.join(arguments))
+    subprocess.run([sys.executable, '-m', 'mmentity', *arguments], check=True)
 
 
-def train_and_test(config_name: str) -> tuple:
-    """Train and test one demo config; return its figures and where its results are."""
+class Tested(NamedTuple):
+    """Metrics of a tested model, and lines that say where its results are."""
+
+    metrics: dict[str, float]
+    places: list[str]
+
+
+def train_and_test(config_name: str) -> Tested:
+    """Train and test one demo config."""
     config = f'configs/demo/{config_name}.py'
     work_dir = Path('work_dirs') / config_name
     max_iters = Config.fromfile(config).train_cfg.max_iters
@@ -75,41 +80,20 @@ def train_and_test(config_name: str) -> tuple:
     else:
         say(f'training takes 5 to 10 minutes on 2 cores; see {work_dir}')
         options = ['--work-dir', str(work_dir)] + (['--resume'] if started else [])
-        mim('train', 'mmentity', config, *options)
+        mmentity('train', config, *options)
     best = max(work_dir.glob('best_*_iter_*.pth'), key=lambda p: p.stat().st_mtime)
-    record = work_dir / 'test' / 'figures.json'
+    record = work_dir / 'test' / 'metrics.json'
     if not record.is_file() or json.loads(record.read_text())['checkpoint'] != str(best):
-        options = ['--work-dir', str(record.parent), '--show-dir', 'pictures']
-        mim('test', 'mmentity', config, '--checkpoint', str(best), *options)
-    figures = json.loads(record.read_text())['figures']
-    pictures = sorted(record.parent.glob('*/pictures'))[-1]
-    where = [
+        options = ['--work-dir', str(record.parent), '--show-dir', 'images']
+        mmentity('test', config, str(best), *options)
+    metrics = json.loads(record.read_text())['metrics']
+    images = sorted(record.parent.glob('*/images'))[-1]
+    places = [
         f'{config_name}: checkpoint  {best}',
-        f'{config_name}: pictures    {pictures}',
+        f'{config_name}: images      {images}',
         f'{config_name}: loss curve  {work_dir / "curves.png"}',
     ]
-    return figures, where
-
-
-def run_baseline(name: str, predictor: Predictor) -> dict:
-    """Score a predictor without a network on the validation set of the demo."""
-    say(f'scoring the {name} predictor')
-    register_all_modules(init_default_scope=True)
-    config = Config.fromfile(f'configs/demo/{predictor.config}.py')
-    for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.test_mode = True
-    if predictor.task == 'entity':
-        return score_baseline(DATASETS.build(config.val_dataloader.dataset), BASELINES[name])
-    return score_majority(
-        DATASETS.build({**config.val_dataloader.dataset, **_files_of(config.train_dataloader)}),
-        DATASETS.build(config.val_dataloader.dataset),
-        METRICS.build(config.val_evaluator),
-        predictor.task,
-    )
-
-
-def _files_of(dataloader: Config) -> dict:
-    return {key: dataloader.dataset[key] for key in ('ann_file', 'data_prefix')}
+    return Tested(metrics, places)
 
 
 def main() -> None:
@@ -119,22 +103,25 @@ def main() -> None:
     args = parser.parse_args()
     say(f'demo data in {DATA}: about 20 seconds the first time')
     make_demo_data(DATA)
-    rows, where = {task: [] for task in SHOWN}, []
+    rows: dict[str, list[list[str]]] = {task: [] for task in SHOWN}
+    places = []
     for name in args.predictors:
         predictor = PREDICTORS[name]
         if predictor.baseline:
-            figures = run_baseline(name, predictor)
+            say(f'scoring the {name} predictor')
+            config = Config.fromfile(f'configs/demo/{predictor.config}.py')
+            metrics = score_without_network(config, name, predictor.task)
         else:
-            figures, files = train_and_test(predictor.config)
-            where += files
-        values = [figures[key] for key in SHOWN[predictor.task]]
+            metrics, where = train_and_test(predictor.config)
+            places += where
+        values = [metrics[key] for key in SHOWN[predictor.task]]
         cells = ('-' if v is None or v != v else f'{v:.1f}' for v in values)
         rows[predictor.task].append([name, *cells])
     for task, lines in rows.items():
         if lines:
             names = [key.split('/')[-1] for key in SHOWN[task]]
             print(AsciiTable([[f'demo validation set, {task}, %', *names], *lines]).table)
-    print('\n'.join(where))
+    print('\n'.join(places))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-# CropFormer with a nano Swin on the demo data, from scratch on a CPU: 4 pictures x 1,400
+# CropFormer with a nano Swin on the demo data, from scratch on a CPU: 4 images x 1,400
 # iterations.
 _base_ = [
     '../_base_/models/cropformer_swin-nano.py',

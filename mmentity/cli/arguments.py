@@ -1,34 +1,66 @@
-"""What the command lines of prediction share."""
+"""Arguments that several commands share."""
 
 import argparse
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from mmengine.config import DictAction
+
+from mmentity.preparation.parallel import default_workers
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add the option that overrides settings of a config."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value pairs',
+    )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what mmdet's tools have for every run of a config."""
+    parser.add_argument('config', help='config, by path or by the name of a shipped one')
+    parser.add_argument('--work-dir', help='where logs, checkpoints and results go')
+    add_config_options(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes of a distributed run are started',
+    )
+    # torch.distributed.launch gives the rank by argument or by environment
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    """Add what the commands have that look at the data of a config."""
+    parser.add_argument('config', help='config, by path or by the name of a shipped one')
+    parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
+    parser.add_argument('--out-dir', help=f'default: work_dirs/CONFIG/{command}/SPLIT')
+    add_config_options(parser)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a model."""
     parser.add_argument(
         '--model',
         default='cropformer_hornet-l_3x',
-        help='config, by name or path; default: %(default)s',
+        help='config, by path or by the name of a shipped one; default: %(default)s',
     )
     parser.add_argument(
         '--weights', required=True, help='checkpoint, converted or of the official release'
     )
     parser.add_argument('--device', help='such as cuda:0 or cpu; default: the best there is')
-    return parser
 
 
-@contextmanager
-def one_sentence(command: str) -> Iterator[None]:
-    """End with one sentence on stderr where the body finds what a user can mend."""
-    # of a library, and nothing that a user could mend
-    warnings.filterwarnings('ignore', message='torch.meshgrid')
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'{command}: {error}')
-    except KeyboardInterrupt:
-        sys.exit(130)
+def add_entityseg_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of EntitySeg and the number of processes."""
+    parser.add_argument('root', help='folder that holds images/ and annotations/')
+    add_workers(parser)
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the number of processes."""
+    parser.add_argument(
+        '--workers', type=int, default=default_workers(), help='processes (default: all cores)'
+    )

@@ -1,12 +1,12 @@
 """Hooks and optimizer wrappers of the runner."""
 
-from mmentity.engine.amp import CpuAmpOptimWrapper
+from mmentity.engine.amp import BFloat16OptimWrapper
 from mmentity.engine.checkpoint_hook import SafeCheckpointHook, allow_mmengine_checkpoints
 from mmentity.engine.curves_hook import CurvesHook
 from mmentity.engine.skipped_samples_hook import SkippedSamplesHook
 
 __all__ = [
-    'CpuAmpOptimWrapper',
+    'BFloat16OptimWrapper',
     'CurvesHook',
     'SafeCheckpointHook',
     'SkippedSamplesHook',

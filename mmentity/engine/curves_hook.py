@@ -1,4 +1,4 @@
-"""Curves of loss and score at the end of training."""
+"""Curves of loss and validation metric at the end of training."""
 
 from pathlib import Path
 from typing import Optional
@@ -16,7 +16,7 @@ class CurvesHook(Hook):
     """Draw ``curves.png`` into the work directory when training ends.
 
     Args:
-        metric: Name of the validation figure to draw beside the loss. Defaults to
+        metric: Name of the validation metric to draw beside the loss. Defaults to
             the one by which the checkpoint hook keeps the best model.
     """
 
@@ -28,13 +28,13 @@ class CurvesHook(Hook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Draw the curves of this run and of those that it resumed."""
-        metric = self.metric or _best_model_figure(runner)
+        metric = self.metric or _best_model_metric(runner)
         path = draw_curves(Path(runner.work_dir), metric)
         if path is not None:
             runner.logger.info(f'Curves of loss and {metric} are in {path}')
 
 
-def _best_model_figure(runner: Runner) -> str:
+def _best_model_metric(runner: Runner) -> str:
     for hook in runner.hooks:
         if isinstance(hook, CheckpointHook) and hook.save_best is not None:
             return hook.key_indicators[0]

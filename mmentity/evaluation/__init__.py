@@ -1,4 +1,4 @@
-"""Scores."""
+"""Metrics of a test, and its predictions as a file."""
 
 from mmentity.evaluation.class_aware_metrics import (
     EntitySegInstanceMetric,

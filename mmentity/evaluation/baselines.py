@@ -1,4 +1,4 @@
-"""Predictors without a network, to tell what a figure is worth."""
+"""Predictors without a network, to tell what a metric is worth."""
 
 from collections.abc import Callable
 
@@ -6,6 +6,9 @@ import cv2
 import numpy as np
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
+from mmdet.registry import DATASETS, METRICS
+from mmdet.utils import register_all_modules
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import InstanceData, PixelData
@@ -16,24 +19,25 @@ from mmentity.structures import EntityMap
 
 
 def whole_image(img: np.ndarray) -> EntityMap:
-    """Predict the whole picture ``(H, W, 3)`` as one entity."""
+    """Predict the whole image ``(H, W, 3)`` as one entity."""
     return EntityMap(np.ones(img.shape[:2], dtype=np.int32))
 
 
 def colour_clusters(img: np.ndarray, num_colours: int = 8, min_area: int = 64) -> EntityMap:
-    """Predict the connected regions of the main colours of a picture.
+    """Predict the connected regions of the main colours of an image.
 
     Args:
         img: uint8 ``(H, W, 3)``.
         num_colours: Colours of the k-means.
-        min_area: Smaller regions are left out, px.
+        min_area: Smaller regions are removed, px.
     """
     smooth = cv2.medianBlur(np.ascontiguousarray(img), 9)
     colours = cv2.cvtColor(smooth, cv2.COLOR_BGR2LAB).reshape(-1, 3).astype(np.float32)
     cv2.setRNGSeed(0)
     criteria = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 20, 0.5)
-    _, cluster, _ = cv2.kmeans(colours, num_colours, None, criteria, 1, cv2.KMEANS_PP_CENTERS)
-    cluster = cluster.reshape(img.shape[:2])
+    labels = np.empty((len(colours), 1), np.int32)
+    cv2.kmeans(colours, num_colours, labels, criteria, 1, cv2.KMEANS_PP_CENTERS)
+    cluster = labels.reshape(img.shape[:2])
     ids = np.zeros(img.shape[:2], dtype=np.int32)
     for k in range(num_colours):
         _, regions = cv2.connectedComponents((cluster == k).astype(np.uint8))
@@ -42,18 +46,44 @@ def colour_clusters(img: np.ndarray, num_colours: int = 8, min_area: int = 64) -
     return entities.select(entities.areas >= min_area)
 
 
-BASELINES = {'whole-image': whole_image, 'colour-clusters': colour_clusters}
+Predictor = Callable[[np.ndarray], EntityMap]
+BASELINES: dict[str, Predictor] = {'whole-image': whole_image, 'colour-clusters': colour_clusters}
 
 
-def score_baseline(dataset: BaseDataset, predict: Callable) -> dict:
+def score_without_network(config: Config, name: str, task: str) -> dict[str, float]:
+    """Score a predictor without a network on the validation set of a config.
+
+    Args:
+        config: Config of a training; only its data and its evaluator are used.
+        name: Key of ``BASELINES``, for entities.
+        task: ``'entity'``; for ``'instance'``, ``'semantic'`` and ``'panoptic'`` the
+            largest class of the training set is predicted everywhere.
+
+    Returns:
+        The metrics of the task.
+    """
+    register_all_modules(init_default_scope=True)
+    data, train_data = config.val_dataloader.dataset, config.train_dataloader.dataset
+    for dataset in (data, train_data):
+        dataset.test_mode = True
+    if task == 'entity':
+        return score_baseline(DATASETS.build(data), BASELINES[name])
+    files = {key: train_data[key] for key in ('ann_file', 'data_prefix')}
+    train_set = DATASETS.build({**data, **files})
+    return score_majority(
+        train_set, DATASETS.build(data), METRICS.build(config.val_evaluator), task
+    )
+
+
+def score_baseline(dataset: BaseDataset, predict: Predictor) -> dict[str, float]:
     """Score a predictor of entities on a dataset; larger entities count as surer.
 
     Args:
-        dataset: Dataset in test mode whose samples carry the truth.
-        predict: From a uint8 BGR picture to an :class:`EntityMap`.
+        dataset: Dataset in test mode whose samples carry the ground truth.
+        predict: From a uint8 BGR image to an :class:`EntityMap`.
 
     Returns:
-        The figures of :class:`EntityMetric`, in percent.
+        The metrics of :class:`EntityMetric`, in percent.
     """
     metric = EntityMetric()
     for index in range(len(dataset)):
@@ -68,23 +98,23 @@ def score_baseline(dataset: BaseDataset, predict: Callable) -> dict:
 
 def score_majority(
     train_set: BaseDataset, val_set: BaseDataset, metric: BaseMetric, task: str
-) -> dict:
+) -> dict[str, float]:
     """Score the prediction of the largest class of the training set, everywhere.
 
     Args:
-        train_set: Dataset whose samples carry the truth; the class of most pixels
-            is taken from it.
+        train_set: Dataset whose samples carry the ground truth; the class of most
+            pixels is taken from it.
         val_set: Dataset to score on, likewise.
         metric: Metric of the task.
         task: ``'instance'``, ``'semantic'`` or ``'panoptic'``.
 
     Returns:
-        The figures of the metric.
+        The metrics.
     """
     areas = np.zeros(len(train_set.metainfo['classes']))
     for index in range(len(train_set)):
-        truth = train_set[index]['data_samples'].gt_instances
-        np.add.at(areas, truth.labels.numpy(), truth.areas.numpy())
+        instances = train_set[index]['data_samples'].gt_instances
+        np.add.at(areas, instances.labels.numpy(), instances.areas.numpy())
     label = int(areas.argmax())
     metric.dataset_meta = val_set.metainfo
     for index in range(len(val_set)):

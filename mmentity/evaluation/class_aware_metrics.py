@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmdet.evaluation.metrics import CocoMetric, CocoPanopticMetric
 
@@ -16,10 +16,10 @@ from mmentity.registry import METRICS
 class EntitySegInstanceMetric(CocoMetric):
     """COCO's mask AP under the official protocol, categories by id.
 
-    mmdet's metric with 1, 10 and 100 predictions of a picture, and with the
-    ``category_ids`` of the dataset in place of a search by name. Figures are in
-    percent, to one decimal as mmdet rounds them, NaN where no truth is of that
-    size.
+    mmdet's metric with 1, 10 and 100 predictions of an image, and with the
+    ``category_ids`` of the dataset in place of a search by name. Metrics are in
+    percent, to one decimal as mmdet rounds them, NaN where no ground truth is of
+    that size.
 
     Args:
         ann_file: Annotation file that the dataset reads.
@@ -32,33 +32,34 @@ class EntitySegInstanceMetric(CocoMetric):
         ann_file: str,
         classwise: bool = True,
         proposal_nums: Sequence[int] = (1, 10, 100),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         kwargs.setdefault('metric', 'segm')
         super().__init__(
             ann_file=ann_file, classwise=classwise, proposal_nums=proposal_nums, **kwargs
         )
 
-    def compute_metrics(self, results: list) -> dict:
-        """Compute the figures, in percent.
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Compute the metrics, in percent.
 
         Returns:
             ``segm_mAP``, ``segm_mAP_50``, ``segm_mAP_75``, ``segm_mAP_s``, ``_m`` and
             ``_l``. Those of single classes are in the table of the log only.
         """
         self.cat_ids = list(self.dataset_meta['category_ids'])
-        figures = super().compute_metrics(results)
-        return {name: _percent(v) for name, v in figures.items() if '_mAP' in name}
+        metrics = super().compute_metrics(results)
+        return {name: _percent(v) for name, v in metrics.items() if '_mAP' in name}
 
 
 @METRICS.register_module()
 class EntitySegPanopticMetric(CocoPanopticMetric):
     """PQ, SQ and RQ of all, thing and stuff classes, with mmdet's evaluator.
 
-    The truth is what the samples name (``segments_info`` and ``seg_map_path``),
-    so neither category names nor names of pictures have to match a json; for
-    samples that do not, as those of mmdet's pipelines, give ``ann_file`` and
-    ``seg_prefix``. Needs the package ``panopticapi-lite``. Figures are in percent.
+    The ground truth is what the samples name (``segments_info`` and
+    ``seg_map_path``), so neither category names nor names of images have to match a
+    json; for samples that do not, as those of mmdet's pipelines, give ``ann_file``
+    and ``seg_prefix``. All PNGs are in one folder. Needs the package
+    ``panopticapi-lite``. Metrics are in percent.
 
     Args:
         ann_file: Panoptic json that the dataset reads.
@@ -72,13 +73,14 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
     """
 
     tmp_dir = None
+    seg_prefix: Optional[str]
 
     def __init__(
         self,
         ann_file: Optional[str] = None,
         seg_prefix: Optional[str] = None,
         classwise: bool = True,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if find_spec('panopticapi') is None:
             raise ImportError(
@@ -86,7 +88,7 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
             )
         super().__init__(classwise=classwise, **kwargs)
         self.ann_file = ann_file
-        self.truth_prefix = seg_prefix
+        self.annotation_prefix = seg_prefix
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score one batch.
@@ -94,19 +96,32 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
         Args:
             data_batch: Not used.
             data_samples: Samples as dicts, with ``pred_panoptic_seg``.
+
+        Raises:
+            ValueError: If a sample has no ground truth, or its PNG is in another
+                folder than those before.
         """
         for sample in data_samples:
             if 'segments_info' not in sample:
-                sample = {**sample, **self._truth_of(sample['img_id'])}
-            # mmdet looks for the PNG of the truth under the name of the picture, and writes
-            # into the prediction
-            self.seg_prefix = str(Path(sample['seg_map_path']).parent)
+                sample = {**sample, **self._annotation_of(sample['img_id'])}
+            self._use_folder(str(Path(sample['seg_map_path']).parent))
+            # mmdet looks for the PNG of the ground truth under the name of the image, and
+            # writes into the prediction
             prediction = sample['pred_panoptic_seg']
             prediction = {**prediction, 'sem_seg': prediction['sem_seg'].clone()}
             changed = {'img_path': sample['seg_map_path'], 'pred_panoptic_seg': prediction}
             super().process(data_batch, [{**sample, **changed}])
 
-    def _truth_of(self, image_id: int) -> dict:
+    def _use_folder(self, folder: str) -> None:
+        """Tell mmdet where the PNGs of the ground truth are; it knows one folder."""
+        if self.seg_prefix not in (None, folder):
+            raise ValueError(
+                f'the maps of the ground truth are in two folders, {self.seg_prefix} and '
+                f'{folder}; give each dataset a metric of its own'
+            )
+        self.seg_prefix = folder
+
+    def _annotation_of(self, image_id: int) -> dict[str, Any]:
         if self.ann_file is None:
             raise ValueError(
                 f'image {image_id} has no segments_info to score against; pack it with '
@@ -121,11 +136,11 @@ class EntitySegPanopticMetric(CocoPanopticMetric):
         return {key: info[key] for key in ('segments_info', 'seg_map_path')}
 
     @cached_property
-    def _annotated(self) -> dict:
-        """What the annotation file tells of each picture, by image id."""
+    def _annotated(self) -> dict[int, dict[str, Any]]:
+        """What the annotation file tells of each image, by image id."""
         dataset = EntitySegPanopticDataset(
             ann_file=self.ann_file,
-            data_prefix={'seg': self.truth_prefix or ''},
+            data_prefix={'seg': self.annotation_prefix or ''},
             metainfo=self.dataset_meta,
             test_mode=True,
         )

@@ -2,31 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Union
 
 import numpy as np
 from pycocotools.cocoeval import COCOeval
 
 MAX_DETS = (1, 10, 100)
-FIGURES = (
-    ('', 0),
-    ('_50', 1),
-    ('_75', 2),
-    ('_s', 3),
-    ('_m', 4),
-    ('_l', 5),
-)
-RECALLS = (('_1', 6), ('_10', 7), ('_100', 8), ('_s', 9), ('_m', 10), ('_l', 11))
+# places of the metrics among those of COCO, by what is added to AP and AR
+PRECISIONS = {'': 0, '_50': 1, '_75': 2, '_s': 3, '_m': 4, '_l': 5}
+RECALLS = {'_1': 6, '_10': 7, '_100': 8, '_s': 9, '_m': 10, '_l': 11}
 
 
 @dataclass(frozen=True)
 class OverlapTable:
-    """All that COCO's AP needs to know of one picture.
+    """All that COCO's AP needs to know of one image.
 
     Attributes:
         scores: Best predictions in descending score, float64 ``(D,)``, D <= 100.
         areas: Pixels of each prediction, int64 ``(D,)``.
-        gt_areas: Annotated area of each truth, px, float64 ``(G,)``.
+        gt_areas: Annotated area of each ground-truth entity, px, float64 ``(G,)``.
         gt_iscrowd: bool ``(G,)``.
         ious: float64 ``(D, G)``; against a crowd, intersection over prediction.
     """
@@ -46,20 +40,21 @@ def overlap_table(
     gt_areas: np.ndarray,
     gt_iscrowd: np.ndarray,
 ) -> OverlapTable:
-    """Make the table of one picture from pixel counts.
+    """Make the table of one image from pixel counts.
 
     Args:
         scores: Score of each prediction, ``(N,)``.
         areas: Pixels of each prediction, ``(N,)``.
         intersections: Shared pixels, int64 ``(N, G)``.
-        gt_pixels: Pixels of each truth, ``(G,)``.
-        gt_areas: Area of each truth as annotated, ``(G,)``; decides its size range.
+        gt_pixels: Pixels of each ground-truth entity, ``(G,)``.
+        gt_areas: Area of each ground-truth entity as annotated, ``(G,)``; decides its
+            size range.
         gt_iscrowd: bool ``(G,)``.
     """
     best = np.argsort(-scores, kind='mergesort')[: MAX_DETS[-1]]
     shared = intersections[best].astype(np.float64)
-    own = areas[best].astype(np.float64)[:, None]
-    union = np.where(gt_iscrowd[None], own, own + gt_pixels[None] - shared)
+    pixels = areas[best].astype(np.float64)[:, None]
+    union = np.where(gt_iscrowd[None], pixels, pixels + gt_pixels[None] - shared)
     ious = np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
     return OverlapTable(
         scores[best].astype(np.float64),
@@ -74,8 +69,8 @@ class TableCOCOeval(COCOeval):
     """COCOeval whose overlaps are known beforehand; one category, masks.
 
     Args:
-        tables: One table for each picture, in the order of their image ids:
-            pycocotools sorts equal scores by picture.
+        tables: One table for each image, in the order of their image ids:
+            pycocotools sorts equal scores by image.
     """
 
     def __init__(self, tables: Sequence[OverlapTable]) -> None:
@@ -96,70 +91,21 @@ class TableCOCOeval(COCOeval):
                 for d, (area, score) in enumerate(zip(table.areas, table.scores))
             ]
 
-    def computeIoU(self, imgId: int, catId: int) -> np.ndarray:  # noqa: N802
-        """Look the overlaps of one picture up."""
+    def computeIoU(self, imgId: int, catId: int) -> Union[np.ndarray, list]:  # noqa: N802
+        """Look the overlaps of one image up; pycocotools has a list where there are none."""
         ious = self.tables[imgId].ious
         return ious if ious.size else []
 
-    def evaluateImg(self, imgId: int, catId: int, aRng: list, maxDet: int) -> dict:  # noqa: N802
-        """Match the predictions of one picture, leaving out those that cannot match.
-
-        pycocotools walks through all pairs at every threshold; a prediction whose
-        overlaps are all below the lowest one stays unmatched in any case.
-        """
-        key, table = (imgId, catId), self.tables[imgId]
-        predictions, ious = self._dts[key], self.ious[key]
-        close = np.flatnonzero((table.ious >= self.params.iouThrs.min()).any(axis=1))
-        self._dts[key] = [predictions[d] for d in close]
-        self.ious[key] = table.ious[close] if len(close) else []
-        try:
-            found = super().evaluateImg(imgId, catId, aRng, maxDet)
-        finally:
-            self._dts[key], self.ious[key] = predictions, ious
-        if found is None and not predictions:
-            return None
-        return self._with_unmatched(found, close, table, key, aRng, maxDet)
-
-    def _with_unmatched(
-        self,
-        found: Optional[dict],
-        close: np.ndarray,
-        table: OverlapTable,
-        key: tuple,
-        area_range: list,
-        max_det: int,
-    ) -> dict:
-        """Put the predictions that were left out beside the matched ones."""
-        shape = (len(self.params.iouThrs), len(table.scores))
-        matches = np.zeros(shape)
-        outside = (table.areas < area_range[0]) | (table.areas > area_range[1])
-        ignored = np.repeat(outside[None], shape[0], axis=0)
-        if found is None:
-            found = {'gtIds': [], 'gtIgnore': np.zeros(0), 'gtMatches': np.zeros((shape[0], 0))}
-        else:
-            matches[:, close], ignored[:, close] = found['dtMatches'], found['dtIgnore']
-        return {
-            **found,
-            'image_id': key[0],
-            'category_id': key[1],
-            'aRng': area_range,
-            'maxDet': max_det,
-            'dtIds': list(range(1, shape[1] + 1)),
-            'dtScores': table.scores.tolist(),
-            'dtMatches': matches,
-            'dtIgnore': ignored,
-        }
-
 
 def summarize_tables(tables: Sequence[OverlapTable]) -> np.ndarray:
-    """Compute the twelve COCO figures.
+    """Compute the twelve COCO metrics.
 
     Args:
-        tables: One for each picture, in the order of their image ids.
+        tables: One for each image, in the order of their image ids.
 
     Returns:
-        float64 ``(12,)`` in 0..1, NaN where no truth is of that size: AP, AP50,
-        AP75, AP of small, medium, large; AR at 1, 10, 100 predictions, AR of
+        float64 ``(12,)`` in 0..1, NaN where no ground truth is of that size: AP,
+        AP50, AP75, AP of small, medium, large; AR at 1, 10, 100 predictions, AR of
         small, medium, large.
     """
     evaluation = TableCOCOeval(tables)

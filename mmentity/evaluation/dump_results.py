@@ -12,7 +12,7 @@ from mmentity.structures import EntityMap
 class DumpEntityResults(DumpResults):
     """Write the predictions of a test run to a pickle file.
 
-    Each picture is a dict of ``img_id``, ``img_path``, ``ori_shape``, and of its
+    Each image is a dict of ``img_id``, ``img_path``, ``ori_shape``, and of its
     entities in descending score ``scores``, ``labels``, ``bboxes`` (xyxy px) and
     ``masks`` (COCO RLE): the entity map costs its runs, not its pixels.
 

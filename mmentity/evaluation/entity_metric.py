@@ -3,19 +3,19 @@
 import contextlib
 import io
 import json
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
+from torch import Tensor
 
 from mmentity.evaluation.coco_tables import (
-    FIGURES,
+    PRECISIONS,
     RECALLS,
     OverlapTable,
     overlap_table,
@@ -25,35 +25,37 @@ from mmentity.registry import METRICS
 from mmentity.structures import EntityMap
 from mmentity.utils.files import whole_file
 
+Rle = dict[str, Any]
+
 
 @METRICS.register_module()
 class EntityMetric(BaseMetric):
     """Class-agnostic COCO mask AP of entities (CropFormer, section 5).
 
     AP^e scores the predicted entity map: predictions do not overlap, and all
-    overlaps of a picture come from one joint histogram with the true map. AP
-    scores masks before their overlaps are resolved. Every category counts as
-    one; 1, 10 and 100 predictions of a picture count; areas of truths come
-    from the annotations, those of predictions from their pixels; crowds are
+    overlaps of an image come from one joint histogram with the map of the ground
+    truth. AP scores masks before their overlaps are resolved. Every category counts
+    as one; 1, 10 and 100 predictions of an image count; areas of the ground truth
+    come from the annotations, those of predictions from their pixels; crowds are
     ignored as COCO does. Matching and accumulation are pycocotools'.
 
-    The truth is what :class:`LoadEntityAnnotations` loads after
+    The ground truth is what :class:`LoadEntityAnnotations` loads after
     :class:`ResizeViews` in the test pipeline.
 
     Args:
         overlap: Whether to score ``pred_overlap_instances.masks`` as AP too; set
             ``entity_on`` and ``instance_on`` in ``test_cfg`` of the model then. Where a
             sample has none, ``pred_instances.masks`` are scored.
-        format_only: Write results without scoring; no truth is needed then.
+        format_only: Write results without scoring; no ground truth is needed then.
         outfile_prefix: Write ``{outfile_prefix}.entity.json``, a COCO result
             file with RLE masks, and ``{outfile_prefix}.overlap.json`` if
             ``overlap``.
         collect_device: As in mmengine.
-        prefix: First part of the names of the figures.
+        prefix: First part of the names of the metrics.
 
     Raises:
         ValueError: If ``format_only`` is set without ``outfile_prefix``, or a
-            sample has no truth or no prediction.
+            sample has no ground truth or no prediction.
     """
 
     default_prefix = 'entity'
@@ -73,12 +75,14 @@ class EntityMetric(BaseMetric):
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+    def process(
+        self, data_batch: Mapping[str, Any], data_samples: Sequence[Mapping[str, Any]]
+    ) -> None:
         """Reduce one batch to small tables.
 
         Args:
             data_batch: Not used.
-            data_samples: Samples as dicts, with prediction and truth.
+            data_samples: Samples as dicts, with prediction and ground truth.
         """
         for sample in data_samples:
             if 'pred_entity_map' not in sample:
@@ -89,31 +93,29 @@ class EntityMetric(BaseMetric):
             instances = sample['pred_instances']
             scores = _numpy(instances['scores']).astype(np.float64)
             predicted = EntityMap(_numpy(sample['pred_entity_map']['ids']), len(scores))
-            result = {'img_id': sample['img_id']}
             overlapping = sample.get('pred_overlap_instances', instances)
-            overlapped = _as_rles(overlapping, sample['img_id']) if self.overlap else None
-            overlapped_scores = _numpy(overlapping['scores']).astype(np.float64)
+            rles = _as_rles(overlapping, sample['img_id']) if self.overlap else []
+            rle_scores = _numpy(overlapping['scores']).astype(np.float64)
+            result: dict[str, Any] = {'img_id': sample['img_id']}
             if not self.format_only:
-                truth = _Truth(sample)
-                result['entity'] = truth.table_of_map(predicted, scores)
+                ground_truth = _GroundTruth(sample)
+                result['entity'] = ground_truth.table_of_map(predicted, scores)
                 if self.overlap:
-                    result['overlap'] = truth.table_of_rles(overlapped, overlapped_scores)
+                    result['overlap'] = ground_truth.table_of_rles(rles, rle_scores)
             if self.outfile_prefix is not None:
                 result['entity_json'] = _coco_results(sample['img_id'], predicted.rles(), scores)
                 if self.overlap:
-                    result['overlap_json'] = _coco_results(
-                        sample['img_id'], overlapped, overlapped_scores
-                    )
+                    result['overlap_json'] = _coco_results(sample['img_id'], rles, rle_scores)
             self.results.append(result)
 
-    def compute_metrics(self, results: list) -> dict:
-        """Write the result files and compute the figures.
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """Write the result files and compute the metrics.
 
         Returns:
             ``APe``, ``APe_50``, ``APe_75``, ``APe_s``, ``APe_m``, ``APe_l`` and
             ``ARe_1``, ``ARe_10``, ``ARe_100``, ``ARe_s``, ``ARe_m``, ``ARe_l``, in
             percent; ``AP...`` and ``AR...`` likewise where ``overlap``. NaN where
-            no truth is of that size.
+            no ground truth is of that size.
         """
         logger = MMLogger.get_current_instance()
         results = sorted(results, key=lambda result: result['img_id'])
@@ -125,27 +127,27 @@ class EntityMetric(BaseMetric):
                 with whole_file(path) as partial:
                     partial.write_text(json.dumps(rows))
                 logger.info(f'{kind} results are in {path}')
-        metrics = OrderedDict()
+        metrics: dict[str, float] = {}
         if self.format_only:
             return metrics
         for kind, letter in kinds:
             with contextlib.redirect_stdout(io.StringIO()):
                 stats = 100 * summarize_tables([result[kind] for result in results])
-            for suffix, index in FIGURES:
+            for suffix, index in PRECISIONS.items():
                 metrics[f'AP{letter}{suffix}'] = float(stats[index])
-            for suffix, index in RECALLS:
+            for suffix, index in RECALLS.items():
                 metrics[f'AR{letter}{suffix}'] = float(stats[index])
-        logger.info('\n' + figures_table(metrics))
+        logger.info('\n' + metrics_table(metrics))
         return metrics
 
 
-class _Truth:
+class _GroundTruth:
     """The annotated entities of one sample."""
 
-    def __init__(self, sample: dict) -> None:
+    def __init__(self, sample: Mapping[str, Any]) -> None:
         if 'gt_entity_map' not in sample:
             raise ValueError(
-                f'image {sample["img_id"]} has no truth to score against; put '
+                f'image {sample["img_id"]} has no ground truth to score against; put '
                 'LoadEntityAnnotations after ResizeViews into the test pipeline, '
                 'or set format_only'
             )
@@ -158,19 +160,12 @@ class _Truth:
         """Overlaps with disjoint predictions, from one joint histogram."""
         joint = predicted.joint_histogram(self.entities)
         if predicted.is_disjoint and self.entities.is_disjoint:
-            areas, truth_areas = joint.sum(axis=1)[1:], joint.sum(axis=0)[1:]
+            areas, gt_pixels = joint.sum(axis=1)[1:], joint.sum(axis=0)[1:]
         else:
-            areas, truth_areas = predicted.areas, self.entities.areas
-        return overlap_table(
-            scores,
-            areas,
-            joint[1:, 1:],
-            truth_areas,
-            self.areas,
-            self.iscrowd,
-        )
+            areas, gt_pixels = predicted.areas, self.entities.areas
+        return overlap_table(scores, areas, joint[1:, 1:], gt_pixels, self.areas, self.iscrowd)
 
-    def table_of_rles(self, rles: list, scores: np.ndarray) -> OverlapTable:
+    def table_of_rles(self, rles: list[Rle], scores: np.ndarray) -> OverlapTable:
         """Overlaps with any predictions, mask by mask."""
         areas = mask_utils.area(rles).astype(np.int64) if rles else np.zeros(0, np.int64)
         best = np.argsort(-scores, kind='mergesort')[:100]
@@ -182,13 +177,13 @@ class _Truth:
         return OverlapTable(scores[best], areas[best], self.areas, self.iscrowd, ious)
 
 
-def figures_table(metrics: dict) -> str:
-    """Render figures by name as a table of two columns, in percent."""
+def metrics_table(metrics: Mapping[str, float]) -> str:
+    """Render metrics by name as a table of two columns, in percent."""
     rows = [[name, f'{value:.2f}'] for name, value in metrics.items()]
-    return AsciiTable([['figure', '%'], *rows]).table
+    return AsciiTable([['metric', '%'], *rows]).table
 
 
-def _as_rles(instances: dict, img_id: int) -> list:
+def _as_rles(instances: Mapping[str, Any], img_id: int) -> list[Rle]:
     if 'masks' not in instances:
         raise ValueError(
             f'image {img_id} has no masks to score as AP; set entity_on and instance_on in '
@@ -200,7 +195,7 @@ def _as_rles(instances: dict, img_id: int) -> list:
     return [mask_utils.encode(np.asfortranarray(_numpy(m), dtype=np.uint8)) for m in masks]
 
 
-def _coco_results(img_id: int, rles: list, scores: np.ndarray) -> list:
+def _coco_results(img_id: int, rles: list[Rle], scores: np.ndarray) -> list[dict[str, Any]]:
     return [
         {
             'image_id': img_id,
@@ -212,5 +207,5 @@ def _coco_results(img_id: int, rles: list, scores: np.ndarray) -> list:
     ]
 
 
-def _numpy(value: object) -> np.ndarray:
-    return value.cpu().numpy() if hasattr(value, 'cpu') else np.asarray(value)
+def _numpy(value: Union[Tensor, np.ndarray]) -> np.ndarray:
+    return value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)

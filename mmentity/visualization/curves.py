@@ -1,5 +1,6 @@
 """Curves of a training run, from the scalars that mmengine logs."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Optional
@@ -10,30 +11,35 @@ from mmentity.utils.files import whole_file
 def read_scalars(work_dir: Path) -> list:
     """Read the logged scalars of all runs in a work directory, oldest first.
 
+    Damaged lines are skipped.
+
     Returns:
         One dict for each logged step, with ``step`` and the scalars.
     """
     rows = []
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        rows += [json.loads(line) for line in path.read_text().splitlines() if line]
-    return rows
+        for line in path.read_text(errors='replace').splitlines():
+            # a run that was killed, or a full disk, leaves half a line
+            with contextlib.suppress(json.JSONDecodeError):
+                rows.append(json.loads(line))
+    return [row for row in rows if isinstance(row, dict) and 'step' in row]
 
 
 def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
-    """Draw loss and one validation figure against the iteration.
+    """Draw loss and one validation metric against the iteration.
 
     Where a run was resumed, the newest value of an iteration counts.
 
     Args:
         work_dir: Work directory of a training.
-        metric: Name of the figure, such as ``entity/APe``.
+        metric: Name of the metric, such as ``entity/APe``.
 
     Returns:
         Path of the PNG, or None where nothing was logged.
     """
     rows = read_scalars(work_dir)
     losses = {row['step']: row['loss'] for row in rows if 'loss' in row}
-    figures = {row['step']: row[metric] for row in rows if metric in row}
+    values = {row['step']: row[metric] for row in rows if metric in row}
     if not losses:
         return None
     # pyplot would start an interactive backend; a figure of its own needs no screen
@@ -48,9 +54,9 @@ def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
     left.set_ylabel('loss', color='tab:blue')
     left.set_ylim(bottom=0)
     left.grid(alpha=0.3)
-    if figures:
+    if values:
         right = left.twinx()
-        right.plot(*zip(*sorted(figures.items())), color='tab:orange', marker='o')
+        right.plot(*zip(*sorted(values.items())), color='tab:orange', marker='o')
         right.set_ylabel(f'{metric} (%)', color='tab:orange')
         right.set_ylim(0, 100)
     left.set_title(Path(work_dir).name)

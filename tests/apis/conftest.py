@@ -1,6 +1,7 @@
 """A confident random model, hand-made results, and the command line as users call it."""
 
-import importlib.util
+import contextlib
+import io
 import sys
 
 import numpy as np
@@ -12,8 +13,8 @@ from PIL import Image
 
 from mmentity.apis import EntityInferencer, EntityResult
 from mmentity.apis.models import read_config
+from mmentity.cli import main
 from mmentity.structures import EntityMap
-from tests.conftest import ROOT
 
 MODEL = 'mask2former_swin-nano_demo'
 
@@ -39,20 +40,17 @@ def inferencer(weights):
 
 @pytest.fixture(scope='session')
 def predict_tool():
-    """``tools/predict.py``, run in this process; returns what it exits with."""
-    spec = importlib.util.spec_from_file_location('predict_tool', ROOT / 'tools' / 'predict.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    """``mmentity predict``, run in this process; returns its exit code, or its error message."""
 
     def run(*arguments):
-        before = sys.argv
-        sys.argv = ['predict', *map(str, arguments)]
-        try:
-            with pytest.raises(SystemExit) as stopped:
-                tool.main()
-        finally:
-            sys.argv = before
-        return stopped.value.code
+        stderr = io.StringIO()
+        with contextlib.redirect_stderr(stderr):
+            try:
+                code = main(['predict', *map(str, arguments)])
+            except SystemExit as stopped:  # of the parser
+                return stopped.code
+        sys.stderr.write(stderr.getvalue())
+        return stderr.getvalue().rstrip('\n').splitlines()[-1] if code == 2 else code
 
     return run
 

@@ -91,8 +91,8 @@ def test_training_leaves_checkpoints_and_curves(trained):
     assert list(work_dir.glob('best_entity_APe_iter_*.pth'))
     with Image.open(work_dir / 'curves.png') as curves:
         assert curves.size[0] > 400
-    figures = [row['step'] for row in read_scalars(work_dir) if 'entity/APe' in row]
-    assert figures == [3, 6]
+    validated = [row['step'] for row in read_scalars(work_dir) if 'entity/APe' in row]
+    assert validated == [3, 6]
     assert 'No training sample was skipped' in log
     assert not list(work_dir.glob('*partial*'))
 
@@ -117,7 +117,7 @@ def test_a_fixed_seed_gives_the_same_training_twice(trained, demo_root, tmp_path
 
 
 def test_sigkill_and_resume(demo_root, tmp_path):
-    """A killed training goes on at its iteration, learning rate and best figure."""
+    """A killed training goes on at its iteration, learning rate and best metric."""
     longer = {
         'train_cfg.max_iters': 9,
         'param_scheduler.0.total_steps': 9,
@@ -156,17 +156,17 @@ def tested(trained, demo_root, tmp_path_factory):
     work_dir, _ = trained
     out = tmp_path_factory.mktemp('tested')
     done = run(
-        'test', CONFIG, work_dir / 'iter_6.pth', '--work-dir', out, '--show-dir', 'pictures',
+        'test', CONFIG, work_dir / 'iter_6.pth', '--work-dir', out, '--show-dir', 'images',
         '--out', out / 'predictions.pkl', *options(demo_root),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 
 
-def test_figures_come_with_what_made_them(tested):
-    record = json.loads((tested / 'figures.json').read_text())
-    assert set(record) == {'figures', 'config', 'checkpoint', 'commit', 'versions'}
-    assert 0 <= record['figures']['entity/APe'] <= 100
+def test_metrics_come_with_what_produced_them(tested):
+    record = json.loads((tested / 'metrics.json').read_text())
+    assert set(record) == {'metrics', 'config', 'checkpoint', 'commit', 'versions'}
+    assert 0 <= record['metrics']['entity/APe'] <= 100
     assert record['checkpoint'].endswith('iter_6.pth')
 
 
@@ -180,10 +180,10 @@ def test_out_holds_every_prediction(tested):
         assert mask_utils.decode(row['masks']).sum(-1).max() <= 1
 
 
-def test_show_dir_holds_picture_truth_and_prediction(tested):
-    pictures = list(tested.glob('*/pictures/*.jpg'))
-    assert len(pictures) == 3
-    with Image.open(pictures[0]) as sheet:
+def test_show_dir_holds_image_ground_truth_and_prediction(tested):
+    images = list(tested.glob('*/images/*.jpg'))
+    assert len(images) == 3
+    with Image.open(images[0]) as sheet:
         assert sheet.size[0] == 3 * 128
 
 
@@ -198,7 +198,7 @@ def test_two_processes_test_alike(trained, tested, demo_root, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     one, two = (
-        json.loads((folder / 'figures.json').read_text())['figures']
+        json.loads((folder / 'metrics.json').read_text())['metrics']
         for folder in (tested, tmp_path)
     )
     # matrix products may differ by rounding between processes, depending on memory alignment
@@ -238,12 +238,12 @@ def test_skipped_samples_are_reported(demo_root, tmp_path):
     assert 'A training sample is skipped: ' in log
     counts = json.loads((tmp_path / 'skipped_samples.json').read_text())
     assert len(counts) == 1
-    sentence, count = next(iter(counts.items()))
-    assert 'lost.jpg' in sentence
+    message, count = next(iter(counts.items()))
+    assert 'lost.jpg' in message
     assert f'1 training samples were skipped {count} times' in log
 
 
-def test_a_bad_picture_stops_a_test_by_name(trained, demo_root, tmp_path):
+def test_a_bad_image_stops_a_test_by_name(trained, demo_root, tmp_path):
     work_dir, _ = trained
     ann = 'annotations/entity_segmentation/entityv2_010203_entity_val.json'
     content = json.loads((demo_root / ann).read_text())
@@ -256,12 +256,12 @@ def test_a_bad_picture_stops_a_test_by_name(trained, demo_root, tmp_path):
     assert 'lost.jpg cannot be read' in done.stderr
 
 
-def test_wrong_arguments_end_with_a_sentence(tmp_path):
+def test_wrong_arguments_end_with_a_message(tmp_path):
     done = run('train', 'configs/nothing.py')
-    assert done.returncode != 0
-    assert 'config configs/nothing.py does not exist' in done.stderr
+    assert done.returncode == 2
+    assert done.stderr.startswith("mmentity train: there is no config 'configs/nothing.py'")
     done = run('train', CONFIG, '--auto-scale-lr', '--work-dir', tmp_path)
-    assert done.returncode != 0
+    assert done.returncode == 2
     assert 'has no auto_scale_lr.base_batch_size' in done.stderr
     done = run('test', CONFIG, 'a.pth', '--out', 'a.json')
     assert done.returncode == 2

@@ -11,9 +11,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmentity.converters import WeightsError, convert_detectron2, mmentity_to_detectron2
+from tests.cli.test_tools import CONFIG, options
+from tests.cli.test_tools import run as run_tool
 from tests.conftest import ROOT
-from tests.engine.test_tools import CONFIG, options
-from tests.engine.test_tools import run as run_tool
 from tests.models.parity import build, tiny_options
 
 NUMBER = count()
@@ -156,7 +156,7 @@ def test_the_test_tool_scores_an_official_file(nano, demo_root, tmp_path):
         done = run_tool('test', CONFIG, nano / f'{name}.pth', '--work-dir', tmp_path / name,
                         *options(demo_root))  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
-        figures[name] = json.loads((tmp_path / name / 'figures.json').read_text())['figures']
+        figures[name] = json.loads((tmp_path / name / 'metrics.json').read_text())['metrics']
         log = done.stdout + done.stderr
         assert ('weights converted in memory' in log) == (name == 'official')
     assert figures['ours'] == figures['official']
@@ -167,7 +167,7 @@ def test_the_test_tool_ends_with_a_sentence(demo_root, tmp_path):
     torch.save({'model': mmentity_to_detectron2(weights)}, tmp_path / 'one_pass.pth')
     done = run_tool('test', CONFIG, tmp_path / 'one_pass.pth', '--work-dir', tmp_path / 'run',
                     *options(demo_root))  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == 2
     sentence = done.stderr.strip().splitlines()[-1]
     assert 'one_pass.pth do not fit the config cropformer_swin-nano_demo.py: ' in sentence
     assert 'they fit demo/mask2former_swin-nano_demo.py' in sentence

@@ -1,4 +1,4 @@
-"""Instance, semantic and panoptic scores: the truth scores 100, known errors what they must."""
+"""Class-aware metrics: the ground truth scores 100, known errors what they must."""
 
 import io
 import json
@@ -54,7 +54,7 @@ def instance_set(root):
 
 
 def predict_instances(dataset, shift=0):
-    """The truth as prediction, moved to the right by some px."""
+    """The ground truth as prediction, moved to the right by some px."""
     samples = samples_of(dataset)
     for index, sample in enumerate(samples):
         records = dataset.get_data_info(index)['instances']
@@ -72,15 +72,15 @@ def predict_instances(dataset, shift=0):
 def test_true_instances_score_100(demo_root):
     dataset = instance_set(demo_root)
     metric = EntitySegInstanceMetric(ann_file=str(demo_root / INSTANCES))
-    figures = score(metric, dataset, predict_instances(dataset))
-    assert figures['coco/segm_mAP'] == figures['coco/segm_mAP_50'] == 100
+    metrics = score(metric, dataset, predict_instances(dataset))
+    assert metrics['coco/segm_mAP'] == metrics['coco/segm_mAP_50'] == 100
 
 
 def test_moved_instances_score_as_pycocotools_says(demo_root):
     dataset = instance_set(demo_root)
     samples = predict_instances(dataset, shift=3)
     metric = EntitySegInstanceMetric(ann_file=str(demo_root / INSTANCES))
-    figures = score(metric, dataset, samples)
+    metrics = score(metric, dataset, samples)
     rows = [
         {
             'image_id': sample.img_id,
@@ -94,18 +94,18 @@ def test_moved_instances_score_as_pycocotools_says(demo_root):
         )
     ]
     with redirect_stdout(io.StringIO()):
-        truth = COCO(str(demo_root / INSTANCES))
-        reference = COCOeval(truth, truth.loadRes(rows), 'segm')
+        ground_truth = COCO(str(demo_root / INSTANCES))
+        reference = COCOeval(ground_truth, ground_truth.loadRes(rows), 'segm')
         reference.evaluate()
         reference.accumulate()
         reference.summarize()
-    assert 0 < figures['coco/segm_mAP'] < 100
+    assert 0 < metrics['coco/segm_mAP'] < 100
     for index, name in enumerate(('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m')):
         expected = 100 * reference.stats[index]
         if expected < 0:
-            assert np.isnan(figures[f'coco/segm_{name}'])
+            assert np.isnan(metrics[f'coco/segm_{name}'])
         else:
-            assert figures[f'coco/segm_{name}'] == pytest.approx(expected, abs=0.051)
+            assert metrics[f'coco/segm_{name}'] == pytest.approx(expected, abs=0.051)
 
 
 def semantic_set(root):
@@ -126,8 +126,8 @@ def test_true_classes_score_100(demo_root):
         # what is to be ignored may hold any class
         data = sample.gt_sem_seg.data.int()
         sample.pred_sem_seg = PixelData(data=torch.where(data == 255, 7, data))
-    figures = score(IoUMetric(iou_metrics=['mIoU']), dataset, samples)
-    assert figures == {'aAcc': 100, 'mIoU': 100, 'mAcc': 100}
+    metrics = score(IoUMetric(iou_metrics=['mIoU']), dataset, samples)
+    assert metrics == {'aAcc': 100, 'mIoU': 100, 'mAcc': 100}
     for sample in samples:
         sample.pred_sem_seg.data[..., :5] = 149
     assert score(IoUMetric(iou_metrics=['mIoU']), dataset, samples)['mIoU'] < 100
@@ -146,7 +146,7 @@ def panoptic_set(root, **options):
 
 
 def predict_segments(dataset):
-    """The truth in mmdet's form: class + 1000 x number of the thing."""
+    """The ground truth in mmdet's form: class + 1000 x number of the thing."""
     samples = samples_of(dataset)
     num_classes, num_things = (len(dataset.metainfo[k]) for k in ('classes', 'thing_classes'))
     for sample in samples:
@@ -160,15 +160,15 @@ def predict_segments(dataset):
 
 def test_true_segments_score_100(demo_root):
     dataset = panoptic_set(demo_root)
-    figures = score(EntitySegPanopticMetric(), dataset, predict_segments(dataset))
-    assert {figures[f'coco_panoptic/{name}'] for name in ('PQ', 'SQ', 'RQ')} == {100}
-    assert {figures[f'coco_panoptic/{name}'] for name in ('PQ_th', 'PQ_st')} == {100}
+    metrics = score(EntitySegPanopticMetric(), dataset, predict_segments(dataset))
+    assert {metrics[f'coco_panoptic/{name}'] for name in ('PQ', 'SQ', 'RQ')} == {100}
+    assert {metrics[f'coco_panoptic/{name}'] for name in ('PQ_th', 'PQ_st')} == {100}
 
 
-def test_true_segments_of_two_real_pictures_score_100():
+def test_true_segments_of_two_real_images_score_100():
     folder = ROOT.parent / 'shared' / 'coco_samples'
     if not folder.is_dir():
-        pytest.skip('the COCO pictures are not here; put them into ../shared/coco_samples')
+        pytest.skip('the COCO images are not here; put them into ../shared/coco_samples')
     categories = json.loads((folder / 'panoptic.json').read_text())['categories']
     categories = sorted(categories, key=lambda category: not category['isthing'])
     metainfo = {
@@ -184,21 +184,21 @@ def test_true_segments_of_two_real_pictures_score_100():
         metainfo=metainfo,
     )
     assert len(dataset) == 2
-    figures = score(EntitySegPanopticMetric(), dataset, predict_segments(dataset))
-    assert {round(value, 9) for value in figures.values()} == {100}
-    assert figures['coco_panoptic/PQ'] == 100
+    metrics = score(EntitySegPanopticMetric(), dataset, predict_segments(dataset))
+    assert {round(value, 9) for value in metrics.values()} == {100}
+    assert metrics['coco_panoptic/PQ'] == 100
 
 
-def hand_made(tmp_path, truth, prediction):
+def hand_made(tmp_path, ground_truth, prediction):
     """A sample whose things 0, 1 are 'man', 'car' and whose stuff 279 is the first stuff."""
-    ids = np.array(truth)
+    ids = np.array(ground_truth)
     png = np.zeros((*ids.shape, 3), np.uint8)
     png[..., 0] = ids
     Image.fromarray(png).save(tmp_path / 'a.png')
     labels = {1: 0, 2: 1, 3: 279}
     return {
         'img_id': 1,
-        'img_path': 'pictures/a.jpeg',
+        'img_path': 'images/a.jpeg',
         'ori_shape': ids.shape,
         'seg_map_path': str(tmp_path / 'a.png'),
         'segments_info': [
@@ -210,25 +210,25 @@ def hand_made(tmp_path, truth, prediction):
     }
 
 
-def test_pq_of_a_picture_drawn_by_hand(tmp_path):
-    truth = [[1, 1, 1, 1], [2, 2, 0, 3], [2, 2, 3, 3]]
+def test_pq_of_an_image_drawn_by_hand(tmp_path):
+    ground_truth = [[1, 1, 1, 1], [2, 2, 0, 3], [2, 2, 3, 3]]
     prediction = [[1000, 1000, 1000, 350], [350, 350, 2001, 279], [279, 350, 279, 279]]
     metric = EntitySegPanopticMetric()
     metric.dataset_meta = EntitySegPanopticDataset.METAINFO
-    sample = hand_made(tmp_path, truth, prediction)
+    sample = hand_made(tmp_path, ground_truth, prediction)
     metric.process({}, [sample])
     # what is drawn after scoring is what was predicted
     assert sample['pred_panoptic_seg']['sem_seg'][0].tolist() == prediction
-    figures = metric.evaluate(1)
-    # man: IoU 3/4; car: one truth missed, its false prediction is on void pixels alone and does
-    # not count; stuff: IoU 3/4
-    assert figures['coco_panoptic/SQ_th'] == pytest.approx(100 * (0.75 + 0) / 2)
-    assert figures['coco_panoptic/PQ_th'] == pytest.approx(100 * 0.75 / 2)
-    assert figures['coco_panoptic/PQ_st'] == pytest.approx(75)
-    assert figures['coco_panoptic/PQ'] == pytest.approx(100 * (0.75 + 0 + 0.75) / 3)
+    metrics = metric.evaluate(1)
+    # man: IoU 3/4; car: one is missed, its false prediction is on void pixels alone and does not
+    # count; stuff: IoU 3/4
+    assert metrics['coco_panoptic/SQ_th'] == pytest.approx(100 * (0.75 + 0) / 2)
+    assert metrics['coco_panoptic/PQ_th'] == pytest.approx(100 * 0.75 / 2)
+    assert metrics['coco_panoptic/PQ_st'] == pytest.approx(75)
+    assert metrics['coco_panoptic/PQ'] == pytest.approx(100 * (0.75 + 0 + 0.75) / 3)
 
 
-def test_panoptic_truth_from_the_annotation_file(demo_root):
+def test_panoptic_ground_truth_from_the_annotation_file(demo_root):
     folder = demo_root / 'annotations/panoptic_segmentation'
     metric = EntitySegPanopticMetric(
         ann_file=str(folder / 'entityv2_01_panoptic_train.json'),
@@ -244,12 +244,22 @@ def test_panoptic_truth_from_the_annotation_file(demo_root):
         metric.process({}, [{'img_id': 99}])
 
 
-def test_panoptic_sample_without_truth_is_named():
+def test_panoptic_maps_of_two_folders_are_refused(tmp_path):
+    metric = EntitySegPanopticMetric()
+    metric.dataset_meta = EntitySegPanopticDataset.METAINFO
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+    metric.process({}, [hand_made(tmp_path / 'a', [[1, 2]] * 2, [[1000, 350]] * 2)])
+    with pytest.raises(ValueError, match='are in two folders, .*/a and .*/b; give each dataset'):
+        metric.process({}, [hand_made(tmp_path / 'b', [[1, 2]] * 2, [[1000, 350]] * 2)])
+
+
+def test_panoptic_sample_without_ground_truth_is_named():
     with pytest.raises(ValueError, match='image 5 has no segments_info to score against; pack'):
         EntitySegPanopticMetric().process({}, [{'img_id': 5}])
 
 
-def test_missing_panopticapi_is_one_sentence(monkeypatch):
+def test_missing_panopticapi_is_one_message(monkeypatch):
     monkeypatch.setattr('mmentity.evaluation.class_aware_metrics.find_spec', lambda name: None)
     with pytest.raises(ImportError, match='PQ needs the package panopticapi; run: pip install'):
         EntitySegPanopticMetric()

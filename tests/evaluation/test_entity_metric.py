@@ -17,7 +17,7 @@ ORDER = (
 )
 
 
-def truth_of(annotations, height, width):
+def ground_truth_of(annotations, height, width):
     entities = EntityMap.from_segmentations([a['segmentation'] for a in annotations], height, width)
     return {
         'gt_entity_map': {'ids': entities.ids},
@@ -32,14 +32,14 @@ def samples_of(gt, predictions):
     """Samples whose predictions are the masks of a COCO result json."""
     for image in gt['images']:
         size = image['height'], image['width']
-        own = [p for p in predictions if p['image_id'] == image['id']]
+        predicted = [p for p in predictions if p['image_id'] == image['id']]
         annotations = [a for a in gt['annotations'] if a['image_id'] == image['id']]
-        rles = [p['segmentation'] for p in own]
+        rles = [p['segmentation'] for p in predicted]
         yield {
             'img_id': image['id'],
             'pred_entity_map': {'ids': EntityMap.from_segmentations(rles, *size).ids},
-            'pred_instances': {'scores': np.array([p['score'] for p in own]), 'masks': rles},
-            **truth_of(annotations, *size),
+            'pred_instances': {'scores': np.array([p['score'] for p in predicted]), 'masks': rles},
+            **ground_truth_of(annotations, *size),
         }
 
 
@@ -49,11 +49,11 @@ def test_reference_cases(reference, case, monkeypatch):
     gt = json.loads((reference.folder / expected['ground_truth']).read_text())
     predictions = json.loads((reference.folder / expected['predictions']).read_text())
     metric = EntityMetric(overlap=True)
-    # map and masks hold the same predictions: both ways must give the same figures
+    # map and masks hold the same predictions: both ways must give the same metrics
     metric.process({}, list(samples_of(gt, predictions)))
-    figures = metric.compute_metrics(metric.results)
+    metrics = metric.compute_metrics(metric.results)
     for letter in ('e', ''):
-        ours = np.array([figures[name.format(letter)] for name in ORDER])
+        ours = np.array([metrics[name.format(letter)] for name in ORDER])
         official = np.array(expected['stats'])
         assert np.array_equal(np.isnan(ours), official < 0)
         known = official >= 0
@@ -72,14 +72,16 @@ def test_equals_cocoeval_on_masks(seed):
     coco_gt = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'entity'}]}
     coco_dt, tables = [], []
     for image_id in range(1, 5):
-        truth, predicted = scene(rng, 12), scene(rng, 20)
-        keep = rng.random(truth.ids.shape) < 0.7
-        predicted = EntityMap(np.where(keep, truth.ids, predicted.ids), 20)
+        ground_truth, predicted = scene(rng, 12), scene(rng, 20)
+        keep = rng.random(ground_truth.ids.shape) < 0.7
+        predicted = EntityMap(np.where(keep, ground_truth.ids, predicted.ids), 20)
         scores = rng.integers(1, 6, 20) / 5
         areas = rng.integers(1, 20000, 12).astype(float)
         crowd = rng.random(12) < 0.2
-        coco_gt['images'].append({'id': image_id, 'height': truth.height, 'width': truth.width})
-        for rle, area, is_crowd in zip(truth.rles(), areas, crowd):
+        coco_gt['images'].append(
+            {'id': image_id, 'height': ground_truth.height, 'width': ground_truth.width}
+        )
+        for rle, area, is_crowd in zip(ground_truth.rles(), areas, crowd):
             number = len(coco_gt['annotations']) + 1
             coco_gt['annotations'].append(
                 {
@@ -100,8 +102,8 @@ def test_equals_cocoeval_on_masks(seed):
             overlap_table(
                 scores,
                 predicted.areas,
-                predicted.intersections(truth),
-                truth.areas,
+                predicted.intersections(ground_truth),
+                ground_truth.areas,
                 areas,
                 crowd,
             )
@@ -117,17 +119,17 @@ def test_equals_cocoeval_on_masks(seed):
     assert np.nanmax(np.abs(summarize_tables(tables) - expected)) < 1e-12
 
 
-def test_overlapping_truth_scores_exactly():
+def test_overlapping_ground_truth_scores_exactly():
     rng = np.random.default_rng(0)
     masks = rng.random((5, 30, 40)) < 0.5
-    truth = EntityMap.from_masks(masks)
-    assert not truth.is_disjoint
+    ground_truth = EntityMap.from_masks(masks)
+    assert not ground_truth.is_disjoint
     rles = [mask_utils.encode(np.asfortranarray(m, dtype=np.uint8)) for m in masks]
     sample = {
         'img_id': 1,
         'pred_entity_map': {'ids': EntityMap.from_masks(masks[:1]).ids},
         'pred_instances': {'scores': np.array([0.9]), 'masks': rles[:1]},
-        'gt_entity_map': {'ids': truth.ids},
+        'gt_entity_map': {'ids': ground_truth.ids},
         'gt_instances': {'areas': masks.sum((1, 2)), 'iscrowd': np.zeros(5, bool)},
     }
     metric = EntityMetric(overlap=True)
@@ -153,19 +155,19 @@ def test_ap_scores_the_masks_before_overlaps_are_resolved():
     }
     metric = EntityMetric(overlap=True)
     metric.process({}, [sample])
-    figures = metric.evaluate(1)
-    assert figures['entity/AP'] == pytest.approx(100)
-    assert figures['entity/APe'] < 90
+    metrics = metric.evaluate(1)
+    assert metrics['entity/AP'] == pytest.approx(100)
+    assert metrics['entity/APe'] < 90
 
 
-def prediction(with_truth=True):
+def prediction(with_ground_truth=True):
     ids = np.array([[[1, 1, 0], [0, 2, 2]]])
     sample = {
         'img_id': 7,
         'pred_entity_map': {'ids': ids},
         'pred_instances': {'scores': np.array([0.9, 0.4])},
     }
-    if with_truth:
+    if with_ground_truth:
         sample['gt_entity_map'] = {'ids': ids}
         sample['gt_instances'] = {'areas': np.array([2, 2]), 'iscrowd': np.zeros(2, bool)}
     return sample
@@ -174,9 +176,9 @@ def prediction(with_truth=True):
 def test_perfect_prediction_and_result_file(tmp_path):
     metric = EntityMetric(outfile_prefix=str(tmp_path / 'results' / 'demo'))
     metric.process({}, [prediction()])
-    figures = metric.evaluate(1)
-    assert figures['entity/APe'] == pytest.approx(100)
-    assert np.isnan(figures['entity/APe_l'])
+    metrics = metric.evaluate(1)
+    assert metrics['entity/APe'] == pytest.approx(100)
+    assert np.isnan(metrics['entity/APe_l'])
     rows = json.loads((tmp_path / 'results' / 'demo.entity.json').read_text())
     assert [row['image_id'] for row in rows] == [7, 7]
     masks = mask_utils.decode([row['segmentation'] for row in rows])
@@ -184,15 +186,15 @@ def test_perfect_prediction_and_result_file(tmp_path):
     assert [p.name for p in (tmp_path / 'results').iterdir()] == ['demo.entity.json']
 
 
-def test_format_only_needs_no_truth(tmp_path):
+def test_format_only_needs_no_ground_truth(tmp_path):
     metric = EntityMetric(format_only=True, outfile_prefix=str(tmp_path / 'demo'))
-    metric.process({}, [prediction(with_truth=False)])
+    metric.process({}, [prediction(with_ground_truth=False)])
     assert metric.evaluate(1) == {}
     assert (tmp_path / 'demo.entity.json').is_file()
 
 
 def test_tables_are_small_enough_to_gather():
-    """1,300 pictures of 100 predictions and 30 truths stay below 50 MB."""
+    """1,300 images of 100 predictions and 30 ground-truth entities stay below 50 MB."""
     import pickle
 
     rng = np.random.default_rng(0)
@@ -206,7 +208,11 @@ def test_tables_are_small_enough_to_gather():
 @pytest.mark.parametrize(
     ('options', 'sample', 'message'),
     [
-        ({}, prediction(with_truth=False), 'image 7 has no truth .* LoadEntityAnnotations'),
+        (
+            {},
+            prediction(with_ground_truth=False),
+            'image 7 has no ground truth .* LoadEntityAnnotations',
+        ),
         ({}, {'img_id': 3}, 'image 3 has no pred_entity_map'),
         ({'overlap': True}, prediction(), 'image 7 has no masks .* instance_on'),
     ],

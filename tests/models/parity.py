@@ -1,6 +1,9 @@
 """Models of the reference fixtures, built from the shipped configs."""
 
+import io
+import re
 import runpy
+from contextlib import redirect_stderr
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -63,11 +66,15 @@ def with_same_weights(plain, ours):
 
 
 def run_tool(name, *arguments):
-    """Run a tool of the converters in this process, as its command line would."""
-    script = ROOT / 'tools' / 'model_converters' / f'{name}.py'
-    with pytest.MonkeyPatch.context() as monkeypatch:
+    """Run a tool of the converters in this process; SystemExit holds the message of an error."""
+    script, stderr = ROOT / 'tools' / 'model_converters' / f'{name}.py', io.StringIO()
+    with pytest.MonkeyPatch.context() as monkeypatch, redirect_stderr(stderr):
         monkeypatch.setattr('sys.argv', [str(script), *map(str, arguments)])
-        runpy.run_path(str(script), run_name='__main__')
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(script), run_name='__main__')
+    if ended.value.code:
+        assert ended.value.code == 2
+        raise SystemExit(re.search('^mmentity convert: .*', stderr.getvalue(), re.M | re.S)[0])
 
 
 def tiny_options(drop_path_rate=0.3):

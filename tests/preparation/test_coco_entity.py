@@ -109,7 +109,7 @@ def test_the_command_line(coco_root):
 
     done = run('panoptic.json', 'panoptic', 'out.json')
     assert done.returncode == 0, done.stderr
-    assert '2 crowd segments left out' in done.stdout
+    assert '2 crowd segments skipped' in done.stdout
     done = run('panoptic.json', 'nowhere', 'out2.json')
     assert (done.returncode, 'is no folder' in done.stderr) == (2, True)
     (coco_root / 'other.json').write_text(

@@ -117,8 +117,8 @@ def test_the_command_line(demo_root, tmp_path):
     line = [sys.executable, tool, str(demo_root), 'derive', '--out', str(tmp_path / 'out')]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert 'annotations of 5 pictures derived' in done.stdout
-    assert 'is there, nothing of its split' in subprocess.run(line, capture_output=True,
+    assert 'annotations of 5 images derived' in done.stdout
+    assert 'exists, nothing of its split' in subprocess.run(line, capture_output=True,
                                                               text=True).stdout  # fmt: skip
     (tmp_path / 'empty').mkdir()
     done = subprocess.run(

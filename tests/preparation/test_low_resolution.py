@@ -165,7 +165,7 @@ def test_the_command_line(root, tmp_path):
     line = [sys.executable, tool, str(root), 'make-lr', '--short-side', '40', '--long-side', '50']
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert '9 pictures made; annotation files: 8' in done.stdout
+    assert '9 images made; annotation files: 8' in done.stdout
     empty = tmp_path / 'empty'
     empty.mkdir()
     done = subprocess.run(

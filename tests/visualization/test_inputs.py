@@ -98,4 +98,4 @@ def test_the_command_line(demo_root, tmp_path):
     assert Image.open(pictures[0]).size[0] > 200
     done = run('nothing.py')
     assert done.returncode == 2
-    assert done.stderr.strip().endswith('the shipped ones are in the folder configs')
+    assert "there is no config 'nothing.py'" in done.stderr.strip().splitlines()[-1]

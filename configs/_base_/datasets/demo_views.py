@@ -1,5 +1,5 @@
-# The demo data for CropFormer: pictures of 288 x 384, read at a short side of 128, so that the
-# crops show what the whole picture is too coarse for.
+# The demo data for CropFormer: images of 288 x 384, read at a short side of 128, so that the
+# crops show what the whole image is too coarse for.
 _base_ = './entityseg_views.py'
 
 data_root = 'data/entityseg_demo/'

@@ -1,4 +1,4 @@
-# What the demo configs of Mask2Former change in their dataset: the demo data, the whole picture at
+# What the demo configs of Mask2Former change in their dataset: the demo data, the whole image at
 # a short side of 128.
 demo_root = 'data/entityseg_demo/'
 demo_train = dict(

@@ -1,4 +1,4 @@
-# EntitySeg's 206 thing classes: large scale jitter in training, the whole picture in testing. The
+# EntitySeg's 206 thing classes: large scale jitter in training, the whole image in testing. The
 # data is for non-commercial use; see its licence.
 dataset_type = 'mmentity.EntitySegInstanceDataset'
 data_root = 'data/entityseg/'
@@ -15,7 +15,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmentity.LoadEntityImage'),
     dict(type='mmentity.ResizeViews', short_side=800, long_side=1333),
-    # the truth to draw beside the prediction; delete where there is none
+    # the ground truth to draw beside the prediction; delete where there is none
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.PackEntityInputs'),
 ]

@@ -1,4 +1,4 @@
-# What the `_lr` configs change: EntitySeg's low-resolution pictures (short side 800).
+# What the `_lr` configs change: EntitySeg's low-resolution images (short side 800).
 low_resolution_train = dict(
     dataset=dict(
         ann_file=[

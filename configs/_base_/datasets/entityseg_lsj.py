@@ -1,4 +1,4 @@
-# EntitySeg for Mask2Former: large scale jitter in training, the whole picture in testing.
+# EntitySeg for Mask2Former: large scale jitter in training, the whole image in testing.
 _base_ = './entityseg_views.py'
 
 train_pipeline = [
@@ -11,7 +11,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmentity.LoadEntityImage'),
     dict(type='mmentity.ResizeViews', short_side=800, long_side=1333),
-    # the truth for scoring; delete where there is none
+    # the ground truth for scoring; delete where there is none
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.PackEntityInputs'),
 ]

@@ -1,4 +1,4 @@
-# EntitySeg's 150 semantic classes: crops of 512 and changed colours in training, the whole picture
+# EntitySeg's 150 semantic classes: crops of 512 and changed colours in training, the whole image
 # at a short side of 512 in testing. The data is for non-commercial use; see its licence.
 dataset_type = 'mmentity.EntitySegSemanticDataset'
 data_root = 'data/entityseg/'
@@ -20,7 +20,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='mmentity.LoadEntityImage'),
     dict(type='mmentity.ResizeViews', short_side=512, long_side=2048),
-    # the truth for scoring; delete where there is none
+    # the ground truth for scoring; delete where there is none
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.PackEntityInputs'),
 ]

@@ -1,4 +1,4 @@
-# EntitySeg for CropFormer: the whole picture and crops of 0.7 x 0.7 at its corners, one drawn at
+# EntitySeg for CropFormer: the whole image and crops of 0.7 x 0.7 at its corners, one drawn at
 # random in training, all four in testing. The data is for non-commercial use; see its licence.
 dataset_type = 'mmentity.EntitySegDataset'
 data_root = 'data/entityseg/'
@@ -20,7 +20,7 @@ test_pipeline = [
     dict(type='mmentity.LoadEntityImage'),
     dict(type='mmentity.CropViews', crop_ratio=0.7),
     dict(type='mmentity.ResizeViews', short_side=800, long_side=1333),
-    # the truth for scoring; delete where there is none
+    # the ground truth for scoring; delete where there is none
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.PackEntityInputs'),
 ]

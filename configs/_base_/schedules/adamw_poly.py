@@ -1,6 +1,6 @@
 # AdamW with a polynomial decay of power 0.9 to 0 and no warm-up (the leaf config gives the
 # number of iterations). Norms and embeddings of the head do not decay; the level encoding of
-# the pixel decoder and HorNet's own norms do, as in the official release.
+# the pixel decoder and HorNet's norms do, as in the official release.
 embedding = dict(lr_mult=1.0, decay_mult=0.0)
 optim_wrapper = dict(
     type='OptimWrapper',

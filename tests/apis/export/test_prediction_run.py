@@ -317,7 +317,7 @@ def test_mistakes_end_with_one_sentence(predict, predict_tool, weights, tmp_path
         (predict(folder, out, '--model', 'nothing'), "no config 'nothing'"),
         (predict(folder, out, '--model', 'cropformer_swin-nano_demo'), 'do not fit the model'),
     ):
-        assert code.startswith('predict: ')
+        assert code.startswith('mmentity predict: ')
         assert sentence in code
         assert '\n' not in code
     assert not out.exists()

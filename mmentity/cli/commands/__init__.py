@@ -1,0 +1,1 @@
+"""One module for each command: a docstring, ``add_arguments(parser)`` and ``run(args)``."""

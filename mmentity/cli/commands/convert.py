@@ -1,0 +1,56 @@
+"""Convert weights of the official release, or a backbone of ImageNet, for mmentity.
+
+The weights keep their licence: those of the release are CC BY-NC 4.0, for
+non-commercial use only. --to detectron2 makes a checkpoint of mmentity into one
+that the official code reads.
+"""
+
+import argparse
+import sys
+
+from mmentity.checkpoints.publish import (
+    MisfitError,
+    Published,
+    publish_detectron2,
+    publish_mmentity,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``mmentity convert``."""
+    parser.add_argument('src', help='checkpoint: .pth with or without its wrapper, or .pkl')
+    parser.add_argument(
+        'dst', help='.pth to write, or a folder; 8 digits of the sha256 are added to the name'
+    )
+    parser.add_argument('--to', choices=['mmentity', 'detectron2'], default='mmentity')
+    parser.add_argument(
+        '--config', help='config that the weights must fit; default: the shipped one that they fit'
+    )
+    parser.add_argument('--half', action='store_true', help='store float16, half the size')
+    parser.add_argument(
+        '--verbose', action='store_true', help='list every name: what it became, or why it went'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert."""
+    published = _publish(args)
+    if args.verbose:
+        for name, ours in published.mapped.items():
+            print(f'{name} -> {ours}')
+        for name, reason in published.dropped.items():
+            print(f'{name} dropped: {reason}')
+    print('\n'.join(published.lines()))
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> Published:
+    if args.to == 'detectron2':
+        if args.config or args.half:
+            raise ValueError('--config and --half are for weights that become those of mmentity')
+        return publish_detectron2(args.src, args.dst)
+    try:
+        return publish_mmentity(args.src, args.dst, args.config, args.half)
+    except MisfitError as error:
+        print('\n'.join(error.differences.sentences()), file=sys.stderr)
+        raise

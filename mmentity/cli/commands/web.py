@@ -1,0 +1,24 @@
+"""Serve a page on which the entities of an image can be looked at."""
+
+import argparse
+
+from mmentity.apis import EntityInferencer
+from mmentity.apis.web import check_web_extra, serve
+from mmentity.cli.arguments import add_model_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``mmentity web``."""
+    add_model_arguments(parser)
+    parser.add_argument(
+        '--host', default='127.0.0.1', help='0.0.0.0 lets other machines in; default: %(default)s'
+    )
+    parser.add_argument('--port', type=int, default=7860, help='default: %(default)s')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until interrupted."""
+    check_web_extra()
+    inferencer = EntityInferencer(args.model, args.weights, args.device, show_progress=False)
+    serve(inferencer, args.host, args.port)
+    return 0

@@ -1,0 +1,106 @@
+"""The command ``mmentity``: its table of commands, its errors and its exit codes.
+
+Nothing heavy is imported before a command is chosen, so that ``mmentity -h`` is
+quick and ``mmentity doctor`` runs in a broken environment.
+"""
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Optional
+
+from mmentity.utils.dependencies import check_dependencies
+from mmentity.version import __version__
+
+COMMANDS = {
+    'train': 'train a model of a config',
+    'test': 'test a checkpoint and write its metrics',
+    'predict': 'segment images, folders and videos into id maps, tables and overlays',
+    'web': 'serve a page on which the entities of an image can be looked at',
+    'convert': 'convert weights of the official release, or a backbone; and the way back',
+    'check': 'check every file, entry and mask of EntitySeg',
+    'make-lr': "make EntitySeg's low-resolution images and annotations",
+    'derive': 'derive instance, semantic and panoptic annotations from those of entities',
+    'download': 'download images, or the files of a list',
+    'coco2entity': 'convert COCO panoptic annotations for pretraining',
+    'make-demo-data': 'draw the demo data',
+    'stats': 'count entities, areas, sizes and classes of the data of a config',
+    'browse': 'draw what the network sees of the data of a config',
+    'flops': 'count parameters and multiply-adds of configs',
+    'doctor': 'say what is installed, what is missing, and the command that fixes it',
+}
+OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Command and its arguments; defaults to those of the process.
+
+    Returns:
+        Exit code: 0 where all went well; 1 where images or files failed or
+        problems were found; 2 for a user's error, whose message is on stderr;
+        130 after Ctrl-C.
+
+    Examples:
+        >>> main(['predict', 'frames/', '--weights', 'weights.pth', '--out', 'maps'])
+        0
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and argv[0] in COMMANDS:
+        return run_command(argv[0], argv[1:])
+    # help, version, or an error about the command
+    return run_command(_build_parser().parse_args(argv).command, [])
+
+
+def run_command(name: str, argv: Sequence[str]) -> int:
+    """Import a command, parse its arguments and run it.
+
+    ``MMENTITY_TRACEBACK=1`` in the environment lets errors through.
+
+    Args:
+        name: Key of ``COMMANDS``.
+        argv: Arguments of the command.
+
+    Returns:
+        Exit code, as for :func:`main`.
+    """
+    # about a library, nothing that a user could fix
+    warnings.filterwarnings('ignore', message='torch.meshgrid')
+    try:
+        if name != 'doctor':
+            check_dependencies()
+        command = import_module(f'mmentity.cli.commands.{name.replace("-", "_")}')
+        parser = argparse.ArgumentParser(
+            prog=f'mmentity {name}',
+            description=command.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(parser)
+        return command.run(parser.parse_args(argv))
+    except (ValueError, OSError, ImportError) as error:
+        if os.environ.get('MMENTITY_TRACEBACK'):
+            raise
+        hint = '; mmentity doctor finds out why' if isinstance(error, ModuleNotFoundError) else ''
+        print(f'mmentity {name}: {error}{hint}', file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    lines = [f'  {name:{width}}  {text}' for name, text in COMMANDS.items()]
+    parser = argparse.ArgumentParser(
+        prog='mmentity',
+        description='High-quality entity segmentation (CropFormer) for OpenMMLab.',
+        epilog='\n'.join(['commands:', *lines, '', 'mmentity COMMAND -h has the options of each.']),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--version', action='version', version=f'mmentity {__version__}')
+    parser.add_argument('command', choices=COMMANDS, metavar='COMMAND', help='one of those below')
+    return parser

@@ -1,0 +1,149 @@
+"""From the command line to a runner, and from a test to its metrics as a file."""
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Optional, Union
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from mmengine.utils import get_git_hash
+from mmengine.utils.dl_utils import collect_env
+
+from mmentity.utils.files import whole_file
+from mmentity.utils.shipped_configs import find_config
+from mmentity.version import __version__
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Load the config of a command and merge ``--cfg-options`` into it.
+
+    Args:
+        args: Parsed command line with ``config`` and ``cfg_options``.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    config = Config.fromfile(find_config(args.config))
+    config.merge_from_dict(args.cfg_options or {})
+    return config
+
+
+def output_folder(args: argparse.Namespace, command: str) -> Path:
+    """Say where a command that looks at the data of a config writes."""
+    default = Path('work_dirs') / Path(args.config).stem / command / args.split
+    return Path(args.out_dir) if args.out_dir else default
+
+
+def load_run_config(args: argparse.Namespace) -> Config:
+    """Load the config of a run and merge the command line into it.
+
+    Args:
+        args: Parsed command line with the arguments of every run.
+
+    Raises:
+        FileNotFoundError: If there is no such config.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    config = load_config(args)
+    config.launcher = args.launcher
+    if args.work_dir is not None:
+        config.work_dir = args.work_dir
+    elif config.get('work_dir') is None:
+        config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    if args.launcher == 'pytorch' and not torch.cuda.is_available():
+        _join_cpu_processes(config)
+    return config
+
+
+def build_runner(config: Config) -> Runner:
+    """Build the runner of a config, as mmdet's tools do."""
+    return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
+
+
+def use_mixed_precision(config: Config, dtype: Optional[str] = None) -> None:
+    """Train with automatic mixed precision.
+
+    Args:
+        config: Config of a training; changed in place.
+        dtype: ``'float16'``, which comes with loss scaling and needs a GPU, or
+            ``'bfloat16'``. Defaults to float16 on a GPU and bfloat16 on a CPU.
+
+    Raises:
+        ValueError: If float16 is asked for without a GPU.
+    """
+    on_gpu = torch.cuda.is_available()
+    if dtype is None:
+        dtype = 'float16' if on_gpu else 'bfloat16'
+    if dtype == 'bfloat16':
+        config.optim_wrapper.type = 'mmentity.BFloat16OptimWrapper'
+    elif on_gpu:
+        config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype=dtype)
+    else:
+        raise ValueError('--amp float16 needs a GPU; use --amp bfloat16')
+
+
+def enable_lr_scaling(config: Config) -> None:
+    """Scale the learning rate with the total batch size.
+
+    Raises:
+        ValueError: If the config does not say which batch size its rate is for.
+    """
+    if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+        raise ValueError(
+            f'{config.filename} has no auto_scale_lr.base_batch_size, the batch size that its '
+            'learning rate is for; add it or omit --auto-scale-lr'
+        )
+    config.auto_scale_lr.enable = True
+
+
+def _join_cpu_processes(config: Config) -> None:
+    """Join processes without a GPU; mmengine's own way asks for a CUDA device."""
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    config.model_wrapper_cfg = {
+        'type': 'MMDistributedDataParallel',
+        'device_ids': None,
+        'broadcast_buffers': False,
+    }
+
+
+def write_metrics(
+    runner: Runner, metrics: Mapping[str, float], checkpoint: Union[str, Path]
+) -> None:
+    """Write the metrics of a test as ``metrics.json``, with what produced them.
+
+    Args:
+        runner: Runner of the test.
+        metrics: Metrics by name; NaN becomes null.
+        checkpoint: Tested checkpoint.
+    """
+    if not is_main_process():
+        return
+    environment = collect_env()
+    record = {
+        'metrics': {
+            name: None if math.isnan(value) else float(value) for name, value in metrics.items()
+        },
+        'config': runner.cfg.filename,
+        'checkpoint': str(checkpoint),
+        'commit': get_git_hash(fallback='unknown'),
+        'versions': {
+            'mmentity': __version__,
+            **{
+                name: str(environment[name])
+                for name in ('Python', 'PyTorch', 'TorchVision', 'OpenCV', 'MMEngine')
+                if name in environment
+            },
+        },
+    }
+    path = Path(runner.work_dir) / 'metrics.json'
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(record, indent=2))
+    runner.logger.info(f'The metrics and what produced them are in {path}')
