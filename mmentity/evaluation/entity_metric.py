@@ -23,6 +23,7 @@ from mmentity.evaluation.coco_tables import (
 )
 from mmentity.registry import METRICS
 from mmentity.structures import EntityMap
+from mmentity.utils.arrays import to_numpy
 from mmentity.utils.files import whole_file
 
 
@@ -87,12 +88,12 @@ class EntityMetric(BaseMetric):
                     'EntityMetric scores models with an EntityFusionHead'
                 )
             instances = sample['pred_instances']
-            scores = _numpy(instances['scores']).astype(np.float64)
-            predicted = EntityMap(_numpy(sample['pred_entity_map']['ids']), len(scores))
+            scores = to_numpy(instances['scores']).astype(np.float64)
+            predicted = EntityMap(to_numpy(sample['pred_entity_map']['ids']), len(scores))
             result = {'img_id': sample['img_id']}
             overlapping = sample.get('pred_overlap_instances', instances)
             overlapped = _as_rles(overlapping, sample['img_id']) if self.overlap else None
-            overlapped_scores = _numpy(overlapping['scores']).astype(np.float64)
+            overlapped_scores = to_numpy(overlapping['scores']).astype(np.float64)
             if not self.format_only:
                 truth = _Truth(sample)
                 result['entity'] = truth.table_of_map(predicted, scores)
@@ -150,9 +151,9 @@ class _Truth:
                 'or set format_only'
             )
         instances = sample['gt_instances']
-        self.areas = _numpy(instances['areas'])
-        self.iscrowd = _numpy(instances['iscrowd'])
-        self.entities = EntityMap(_numpy(sample['gt_entity_map']['ids']), len(self.areas))
+        self.areas = to_numpy(instances['areas'])
+        self.iscrowd = to_numpy(instances['iscrowd'])
+        self.entities = EntityMap(to_numpy(sample['gt_entity_map']['ids']), len(self.areas))
 
     def table_of_map(self, predicted: EntityMap, scores: np.ndarray) -> OverlapTable:
         """Overlaps with disjoint predictions, from one joint histogram."""
@@ -197,7 +198,7 @@ def _as_rles(instances: dict, img_id: int) -> list:
     masks = instances['masks']
     if len(masks) and isinstance(masks[0], dict):
         return list(masks)
-    return [mask_utils.encode(np.asfortranarray(_numpy(m), dtype=np.uint8)) for m in masks]
+    return [mask_utils.encode(np.asfortranarray(to_numpy(m), dtype=np.uint8)) for m in masks]
 
 
 def _coco_results(img_id: int, rles: list, scores: np.ndarray) -> list:
@@ -210,7 +211,3 @@ def _coco_results(img_id: int, rles: list, scores: np.ndarray) -> list:
         }
         for rle, score in zip(rles, scores)
     ]
-
-
-def _numpy(value: object) -> np.ndarray:
-    return value.cpu().numpy() if hasattr(value, 'cpu') else np.asarray(value)

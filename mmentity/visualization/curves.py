@@ -1,42 +1,42 @@
-"""Curves of a training run, from the scalars that mmengine logs."""
+"""Curves of a training, from the scalars that mmengine logs."""
 
 import json
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmentity.utils.files import whole_file
 
 
-def read_scalars(work_dir: Path) -> list:
+def read_scalars(work_dir: Path) -> list[dict[str, Any]]:
     """Read the logged scalars of all runs in a work directory, oldest first.
 
     Returns:
         One dict for each logged step, with ``step`` and the scalars.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         rows += [json.loads(line) for line in path.read_text().splitlines() if line]
     return rows
 
 
 def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
-    """Draw loss and one validation figure against the iteration.
+    """Plot the loss and one validation metric against the iteration.
 
     Where a run was resumed, the newest value of an iteration counts.
 
     Args:
         work_dir: Work directory of a training.
-        metric: Name of the figure, such as ``entity/APe``.
+        metric: Name of the metric, such as ``entity/APe``.
 
     Returns:
         Path of the PNG, or None where nothing was logged.
     """
     rows = read_scalars(work_dir)
     losses = {row['step']: row['loss'] for row in rows if 'loss' in row}
-    figures = {row['step']: row[metric] for row in rows if metric in row}
+    values = {row['step']: row[metric] for row in rows if metric in row}
     if not losses:
         return None
-    # pyplot would start an interactive backend; a figure of its own needs no screen
+    # pyplot would start an interactive backend, a bare figure needs no screen
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -48,9 +48,9 @@ def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
     left.set_ylabel('loss', color='tab:blue')
     left.set_ylim(bottom=0)
     left.grid(alpha=0.3)
-    if figures:
+    if values:
         right = left.twinx()
-        right.plot(*zip(*sorted(figures.items())), color='tab:orange', marker='o')
+        right.plot(*zip(*sorted(values.items())), color='tab:orange', marker='o')
         right.set_ylabel(f'{metric} (%)', color='tab:orange')
         right.set_ylim(0, 100)
     left.set_title(Path(work_dir).name)

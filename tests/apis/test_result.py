@@ -19,7 +19,7 @@ def result():
     return make_result(MAP, [0.9, 0.8, 0.4], image=np.full((4, 4, 3), 7, np.uint8))
 
 
-def test_thresholds_number_the_rest_anew(result):
+def test_thresholds_renumber_the_rest(result):
     kept = result.select(score_thr=0.4, min_area=3)
     assert kept.scores.tolist() == pytest.approx([0.9, 0.8])
     assert kept.entity_map.tolist() == [[0, 0, 0, 0], [1, 1, 2, 2], [1, 1, 2, 2], [1, 1, 2, 0]]
@@ -74,7 +74,7 @@ def test_cutouts_are_transparent_outside(result):
     assert (cutout[..., :3] == 7).all()
 
 
-def test_resizing_leaves_out_what_vanishes(result):
+def test_resizing_drops_what_vanishes(result):
     small = result.resize(2, 2)
     assert (small.height, small.width) == (2, 2)
     assert np.array_equal(small.areas, small.entities.areas)
@@ -93,7 +93,7 @@ def test_records_are_plain_numbers(result):
     }
 
 
-def test_drawing_needs_the_picture(result):
+def test_drawing_needs_the_image(result):
     assert result.draw().size == (4, 4)
     without = make_result(MAP, [0.9, 0.8, 0.4])
     with pytest.raises(ValueError, match='was not kept'):

@@ -3,21 +3,17 @@
 import json
 import platform
 import time
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Optional
-
-import mmengine
-import numpy as np
-import PIL
-import torch
+from typing import Any, Optional
 
 from mmentity import __version__
 from mmentity.utils.files import whole_file
 
 # What must be the same for files of two runs to belong together.
-DECISIVE = ('config_sha256', 'weights_sha256')
-DECISIVE_OUTPUTS = (
+SAME = ('config_sha256', 'weights_sha256')
+SAME_OUTPUTS = (
     'score_thr',
     'min_area',
     'order',
@@ -32,6 +28,18 @@ DECISIVE_OUTPUTS = (
 )
 
 
+# distributions that bring a package
+PACKAGES = {
+    'torch': ('torch',),
+    'mmengine': ('mmengine', 'onedl-mmengine'),
+    'mmcv': ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
+    'mmdet': ('mmdet', 'onedl-mmdetection'),
+    'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
+    'numpy': ('numpy',),
+    'pillow': ('pillow',),
+}
+
+
 class Manifest:
     """Record of one run, written at its start and at its end.
 
@@ -41,32 +49,32 @@ class Manifest:
         what: What made the run: config, weights, options, ...
 
     Attributes:
-        failures: Name, path and reason of each picture that failed.
-        written: Number of pictures whose files were written.
-        skipped: Number of pictures whose files were there.
+        failures: Name, path and reason of each image that failed.
+        written: Number of images whose files were written.
+        skipped: Number of images whose files existed.
     """
 
-    def __init__(self, path: Path, scratch: Path, what: dict) -> None:
+    def __init__(self, path: Path, scratch: Path, what: dict[str, Any]) -> None:
         self.path = Path(path)
         self.scratch = Path(scratch)
         self.what = what
-        self.failures: list = []
+        self.failures: list[dict[str, Optional[str]]] = []
         self.written = 0
         self.skipped = 0
         self.started = time.time()
 
     def check_same(self) -> None:
-        """Check that earlier runs into the same folder, also of shards, were made alike.
+        """Check that earlier runs into the same folder, also of shards, had the same options.
 
         Raises:
-            ValueError: If one was not, so that its files cannot be kept.
+            ValueError: If one had not, so that its files cannot be kept.
         """
         base = self.path.name.split('.')[0]
-        now = _decisive(json.loads(json.dumps(self.what)))
+        now = _compared(json.loads(json.dumps(self.what)))
         for path in sorted(self.path.parent.glob(f'{base}*.json')):
             if path.name.split('.')[0] != base:
                 continue
-            before = _decisive(json.loads(path.read_text()))
+            before = _compared(json.loads(path.read_text()))
             different = [
                 f'{key} ({before[key]}, now {value})'
                 for key, value in now.items()
@@ -75,11 +83,11 @@ class Manifest:
             if different:
                 raise ValueError(
                     f'the files in {self.path.parent} were made with another '
-                    f'{", ".join(different)}; choose another --out or leave out --skip-existing'
+                    f'{", ".join(different)}; choose another --out or drop --skip-existing'
                 )
 
     def fail(self, name: str, path: Optional[str], reason: str) -> None:
-        """Record a picture that failed."""
+        """Record a image that failed."""
         self.failures.append({'name': name, 'path': path, 'reason': reason})
 
     def write(self, finished: bool) -> None:
@@ -90,7 +98,7 @@ class Manifest:
             'started': _clock(self.started),
             'finished': _clock(time.time()) if finished else None,
             'seconds': round(time.time() - self.started, 1),
-            'pictures': {
+            'images': {
                 'written': self.written,
                 'skipped': self.skipped,
                 'failed': len(self.failures),
@@ -101,35 +109,21 @@ class Manifest:
             partial.write_text(json.dumps(record, indent=2))
 
 
-def versions() -> dict:
-    """Versions of what computes and writes."""
-    found = {
-        'mmentity': __version__,
-        'python': platform.python_version(),
-        'torch': torch.__version__,
-        'mmengine': mmengine.__version__,
-        'numpy': np.__version__,
-        'pillow': PIL.__version__,
-    }
-    for module, names in {
-        'mmcv': ('mmcv', 'onedl-mmcv'),
-        'mmdet': ('mmdet', 'onedl-mmdetection'),
-        'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
-    }.items():
-        for name in names:
-            try:
-                found[module] = metadata.version(name)
-                break
-            except metadata.PackageNotFoundError:
-                continue
+def versions() -> dict[str, str]:
+    """Return the versions of what computes and writes."""
+    found = {'mmentity': __version__, 'python': platform.python_version()}
+    for package, distributions in PACKAGES.items():
+        for name in distributions:
+            with suppress(metadata.PackageNotFoundError):
+                found.setdefault(package, metadata.version(name))
     return found
 
 
-def _decisive(record: dict) -> dict:
+def _compared(record: dict[str, Any]) -> dict[str, Any]:
     outputs = record.get('outputs', {})
     return {
-        **{key: record.get(key) for key in DECISIVE},
-        **{key: outputs.get(key) for key in DECISIVE_OUTPUTS},
+        **{key: record.get(key) for key in SAME},
+        **{key: outputs.get(key) for key in SAME_OUTPUTS},
     }
 
 

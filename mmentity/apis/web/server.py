@@ -27,7 +27,7 @@ def check_web_extra() -> None:
     """Check that gradio is there.
 
     Raises:
-        ImportError: If it is not; the sentence tells how to get it.
+        ImportError: If it is not; the message tells how to get it.
     """
     if find_spec('gradio') is None:
         raise ImportError(
@@ -57,10 +57,10 @@ def build_app(inferencer: EntityInferencer) -> 'fastapi.FastAPI':  # noqa: F821
     store = ResultStore()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_downloads(app, store)
-    page, look = build_page(inferencer, store)
-    page.queue(api_open=False)
+    page = build_page(inferencer, store)
+    page.blocks.queue(api_open=False)
     return gradio.mount_gradio_app(
-        app, page, path='', footer_links=[], run_history=False, ssr_mode=False, **look
+        app, page.blocks, path='', footer_links=[], run_history=False, ssr_mode=False, **page.looks
     )
 
 
@@ -102,7 +102,7 @@ def _add_downloads(app: 'fastapi.FastAPI', store: ResultStore) -> None:  # noqa:
         try:
             file = make_download(store.get(key), kind, score_thr, min_area)
         except KeyError:
-            return Response('this picture is not kept any more; drop it again', status_code=404)
+            return Response('this image is not kept any more; drop it again', status_code=404)
         except ValueError as error:
             return Response(str(error), status_code=400)
         name = quote(Path(file.name).name)
