@@ -38,8 +38,6 @@ from mmentity.datasets.errors import SampleError
 from mmentity.utils.progress import show_progress
 
 ON_ERROR = ('raise', 'skip')
-
-
 # what the network may raise for one image, which must not stop the others
 PREDICTION_ERRORS = (RuntimeError, ValueError, MemoryError)
 
@@ -66,13 +64,7 @@ class LoadOptions:
 
 
 class Loaded(NamedTuple):
-    """One image, ready for the network.
-
-    Attributes:
-        image: What was loaded.
-        packed: ``inputs`` and ``data_samples`` of the test pipeline.
-        rgb: uint8 ``(H0, W0, 3)``, where it is kept.
-    """
+    """One image as the test pipeline packs it, and as uint8 RGB ``(H0, W0, 3)`` if kept."""
 
     image: InputImage
     packed: dict[str, Any]
@@ -122,18 +114,13 @@ class EntityInferencer(BaseInferencer):
     ) -> None:
         self.failures: list[tuple[InputImage, str]] = []
         self._built = model if isinstance(model, nn.Module) else None
-        if self._built is not None:
-            if not hasattr(model, 'cfg'):
-                raise ValueError('the model has no config; set model.cfg, as mmdet does')
-            model = model.cfg
-        elif isinstance(model, (str, Path)):
-            model = read_config(model)
-        elif not isinstance(model, Config):
-            model = Config(model)
-        device = usable_device(device or get_device())
-        scope = model.get('default_scope', 'mmdet')
+        config = _config_of(model)
         super().__init__(
-            model, None if weights is None else str(weights), device, scope, show_progress
+            config,
+            None if weights is None else str(weights),
+            usable_device(device or get_device()),
+            config.get('default_scope', 'mmdet'),
+            show_progress,
         )
 
     def predict(self, image: ImageLike, keep_image: bool = True) -> EntityResult:
@@ -226,11 +213,10 @@ class EntityInferencer(BaseInferencer):
         pending = options.batch_size + options.workers
         batch: list[Loaded] = []
         for loaded in map_in_background(load, images, options.workers, pending):
-            failed = isinstance(loaded, Outcome)
-            if batch and (failed or not _same_size(batch[0], loaded)):
+            if batch and not _same_size(batch[0], loaded):
                 yield from self._predict_batch(batch)
                 batch = []
-            if failed:
+            if isinstance(loaded, Outcome):
                 yield loaded
                 continue
             batch.append(loaded)
@@ -255,13 +241,15 @@ class EntityInferencer(BaseInferencer):
         try:
             if image.error is not None:
                 raise image.error
-            results = {'img_path': image.path, 'img_id': image.name}
+            results: dict[str, Any] = {'img_path': image.path, 'img_id': image.name}
             if image.content is None:
                 results = self.loader(results)
             else:
                 results['img'] = to_bgr(image.content)
             if options.size is not None:
-                resized = Image.fromarray(results['img']).resize(options.size[::-1], Image.NEAREST)
+                resized = Image.fromarray(results['img']).resize(
+                    options.size[::-1], Image.Resampling.NEAREST
+                )
                 results['img'] = np.asarray(resized)
             results['ori_shape'] = results['img'].shape[:2]
             rgb = np.ascontiguousarray(results['img'][..., ::-1]) if options.keep_image else None
@@ -325,7 +313,19 @@ class EntityInferencer(BaseInferencer):
         """Do without a visualizer: results draw themselves."""
 
 
-def _same_size(one: Loaded, other: Loaded) -> bool:
+def _config_of(model: Union[str, Path, Config, nn.Module]) -> Config:
+    if isinstance(model, nn.Module):
+        if not hasattr(model, 'cfg'):
+            raise ValueError('the model has no config; set model.cfg, as mmdet does')
+        return model.cfg
+    if isinstance(model, (str, Path)):
+        return read_config(model)
+    return model if isinstance(model, Config) else Config(model)
+
+
+def _same_size(one: Loaded, other: Union[Loaded, Outcome]) -> bool:
+    if isinstance(other, Outcome):
+        return False
     return one.packed['inputs'].shape[-2:] == other.packed['inputs'].shape[-2:]
 
 

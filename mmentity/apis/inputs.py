@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Callable, Optional, Union
 
 import cv2
 import numpy as np
@@ -114,10 +114,10 @@ def list_inputs(inputs: Inputs) -> list[Source]:
     """
     if isinstance(inputs, (str, Path, np.ndarray, Image.Image)):
         inputs = [inputs]
-    paths = [value for value in inputs if isinstance(value, (str, Path))]
-    groups = [_expand(value) for value in dict.fromkeys(map(str, paths))]
-    root = os.path.commonpath([os.path.abspath(group.root) for group in groups]) if groups else ''
-    files = dict.fromkeys(file for group in groups for file in group.paths)
+    named = dict.fromkeys(str(value) for value in inputs if isinstance(value, (str, Path)))
+    groups = [_expand(value) for value in named]
+    root = os.path.commonpath([os.path.abspath(folder) for folder, _ in groups]) if groups else ''
+    files = dict.fromkeys(file for _, paths in groups for file in paths)
     listed = [_source(file, root) for file in files]
     arrays = [value for value in inputs if not isinstance(value, (str, Path))]
     width = max(6, len(str(len(arrays))))
@@ -194,14 +194,8 @@ def natural_key(path: str) -> list[tuple[int, str]]:
     return [(int(part), part) if k % 2 else (0, part.lower()) for k, part in enumerate(parts)]
 
 
-class _FileGroup(NamedTuple):
-    """Files that one input stands for, and the folder that their names are relative to."""
-
-    root: str
-    paths: list[str]
-
-
-def _expand(value: str) -> _FileGroup:
+def _expand(value: str) -> tuple[str, list[str]]:
+    """Return the folder that names are relative to, and the files that an input stands for."""
     if os.path.isdir(value):
         files = _usable(os.path.join(value, name) for name in os.listdir(value))
         if not files:
@@ -209,16 +203,16 @@ def _expand(value: str) -> _FileGroup:
                 f'{value} holds no image ({", ".join(IMAGE_SUFFIXES)}) and no video '
                 f"({', '.join(VIDEO_SUFFIXES)}); a glob such as '{value}/**/*.jpg' goes deeper"
             )
-        return _FileGroup(value, files)
+        return value, files
     if os.path.exists(value):
-        return _FileGroup(os.path.dirname(value) or '.', [value])
+        return os.path.dirname(value) or '.', [value]
     wildcard = WILDCARDS.search(value)
     if wildcard:
         files = _usable(glob.glob(value, recursive=True))
         if not files:
             raise FileNotFoundError(f'no image and no video matches {value!r}')
         fixed = value[: wildcard.start()]
-        return _FileGroup(os.path.dirname(fixed) or '.', files)
+        return os.path.dirname(fixed) or '.', files
     raise FileNotFoundError(f'{value} does not exist')
 
 

@@ -168,7 +168,9 @@ class EntityResult:
         lazy_map = self.lazy_map.resize(height, width)
         image = self.image
         if image is not None:
-            image = np.asarray(Image.fromarray(image).resize((width, height), Image.BILINEAR))
+            image = np.asarray(
+                Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+            )
         resized = replace(
             self,
             lazy_map=lazy_map,
@@ -186,7 +188,7 @@ class EntityResult:
         """Return the masks as compressed COCO RLE, with ``counts`` as text."""
         return [{**rle, 'counts': rle['counts'].decode()} for rle in self.entities.rles()]
 
-    def polygons(self) -> list[list[list[int]]]:
+    def polygons(self) -> list[list[list[float]]]:
         """Return the outlines of each entity as COCO polygons.
 
         Outlines run through the centres of the outermost pixels; holes are filled,

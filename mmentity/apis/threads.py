@@ -5,7 +5,7 @@ operators all release the interpreter's lock.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Callable, TypeVar
 
@@ -15,7 +15,7 @@ Value = TypeVar('Value')
 
 def map_in_background(
     function: Callable[[Item], Value], items: Iterable[Item], workers: int, pending: int
-) -> Iterator[Value]:
+) -> Generator[Value, None, None]:
     """Apply a function to items in threads, with a bounded number of them on the way.
 
     ``Executor.map`` would take all items at once.

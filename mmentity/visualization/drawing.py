@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from mmentity.structures import EntityMap
 from mmentity.structures.palette import entity_colours
-from mmentity.visualization.text import draw_label, draw_text
+from mmentity.visualization.text import draw_text
 
 
 def draw_entities(
@@ -94,5 +94,7 @@ def _draw_labels(img: np.ndarray, entities: EntityMap, texts: Sequence[str]) -> 
             np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3
         )
         row, column = np.unravel_index(depth.argmax(), depth.shape)
-        draw_label(canvas, (x0 + column - 1, y0 + row - 1), texts[k], size)
+        centre = (x0 + column - 1, y0 + row - 1)
+        outlined = {'stroke_width': 1, 'stroke_fill': 'black'}
+        draw_text(canvas, centre, texts[k], size, 'white', anchor='mm', **outlined)
     return np.asarray(image)

@@ -1,5 +1,6 @@
 """Visualizer of predictions for mmengine's runner."""
 
+from collections.abc import Sequence
 from typing import Optional
 
 import numpy as np
@@ -95,27 +96,20 @@ class EntityVisualizer(Visualizer):
 
     def _draw(self, image: np.ndarray, drawable: Drawable, texts: Optional[str]) -> np.ndarray:
         """Draw entities; those of class-aware tasks carry the name of their class."""
-        labels = drawable.labels
-        colours = entity_colours(drawable.entities.num_entities)
-        if drawable.by_class:
+        entities, labels, scores, by_class = drawable
+        colours = None
+        if by_class:
             colours = entity_colours(len(self._classes))[np.append(0, labels + 1)]
-        lines = [[] for _ in labels]
+        columns = []
         if len(self._classes) > 1:
-            lines = [[self._classes[label]] for label in labels]
-        for k, line in enumerate(lines):
-            if texts == 'id':
-                line.append(str(k + 1))
-            elif texts == 'score' and drawable.scores is not None:
-                line.append(f'{drawable.scores[k]:.2f}')
-        written = [' '.join(line) for line in lines]
-        return draw_entities(
-            image,
-            drawable.entities,
-            self.alpha,
-            texts=written if any(written) else None,
-            colours=colours,
-        )
+            columns.append([self._classes[label] for label in labels])
+        if texts == 'id':
+            columns.append([str(number) for number in range(1, len(labels) + 1)])
+        elif texts == 'score' and scores is not None:
+            columns.append([f'{score:.2f}' for score in scores])
+        written = [' '.join(line) for line in zip(*columns)] or None
+        return draw_entities(image, entities, self.alpha, texts=written, colours=colours)
 
     @property
-    def _classes(self) -> tuple:
+    def _classes(self) -> Sequence[str]:
         return (self.dataset_meta or {}).get('classes', ('entity',))

@@ -1,7 +1,5 @@
 """A legend of entities."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -9,17 +7,16 @@ from mmentity.structures.palette import entity_colours
 from mmentity.visualization.text import draw_text
 
 
-def draw_legend(
-    ids: Sequence[int], scores: Sequence[float], areas: Sequence[int], height: int
-) -> np.ndarray:
+def draw_legend(ids: np.ndarray, scores: np.ndarray, areas: np.ndarray, height: int) -> np.ndarray:
     """Draw colour, id, score and area of each entity.
 
     Where there is not room for all, the last line counts the others.
 
     Args:
-        ids: Id of each entity; its colour is that of its row in ``draw_entities``.
-        scores: Score of each, 0..1.
-        areas: Area of each, px.
+        ids: Id of each entity, int ``(K,)``; colours are those of the rows in
+            ``draw_entities``.
+        scores: Score of each, ``(K,)``, 0..1.
+        areas: Area of each, int ``(K,)``, px.
         height: Height of the image that the legend goes beside, px.
 
     Returns:

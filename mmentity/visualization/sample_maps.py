@@ -53,12 +53,12 @@ def prediction_of(sample: DetDataSample, score_thr: float, num_classes: int) -> 
     if 'pred_panoptic_seg' in sample:
         values = to_numpy(sample.pred_panoptic_seg.sem_seg)[0]
         found = np.setdiff1d(values, [num_classes])
-        entities = EntityMap.from_segment_ids(values, found)
+        entities = EntityMap.from_segment_ids(values, found.tolist())
         return Drawable(entities, found % INSTANCE_OFFSET, None, False)
     if 'pred_sem_seg' in sample:
         values = to_numpy(sample.pred_sem_seg.data)[0]
         found = np.unique(values)
-        return Drawable(EntityMap.from_segment_ids(values, found), found, None, True)
+        return Drawable(EntityMap.from_segment_ids(values, found.tolist()), found, None, True)
     return None
 
 

@@ -1,6 +1,7 @@
 """Text on images."""
 
 from functools import lru_cache
+from typing import Any, Union
 
 from PIL import ImageDraw, ImageFont
 
@@ -11,34 +12,21 @@ def draw_text(
     text: str,
     size: float,
     colour: str = 'black',
+    **style: Any,
 ) -> None:
-    """Write a text to the right of and below a position.
+    """Write a text at a position in px, its left top corner unless ``anchor`` says otherwise.
 
     Args:
         canvas: Where to write.
-        position: Left and top of the text, px.
+        position: x and y in px.
         text: What to write.
         size: Height of the font in px.
         colour: Colour of the text.
+        **style: As in Pillow's ``ImageDraw.text``.
     """
-    canvas.text(position, text, fill=colour, font=_font(size))
-
-
-def draw_label(
-    canvas: ImageDraw.ImageDraw, position: tuple[float, float], text: str, size: float
-) -> None:
-    """Write an outlined text around a position, readable on any ground."""
-    canvas.text(
-        position,
-        text,
-        fill='white',
-        anchor='mm',
-        font=_font(size),
-        stroke_width=1,
-        stroke_fill='black',
-    )
+    canvas.text(position, text, fill=colour, font=_font(size), **style)
 
 
 @lru_cache(maxsize=16)
-def _font(size: float) -> ImageFont.FreeTypeFont:
+def _font(size: float) -> Union[ImageFont.FreeTypeFont, ImageFont.ImageFont]:
     return ImageFont.load_default(size=size)

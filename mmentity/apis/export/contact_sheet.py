@@ -1,7 +1,6 @@
 """A page with the results of a folder, which opens without a server."""
 
 import html
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,16 +14,7 @@ PAGE = Path(__file__).parent / 'contact_sheet.html'
 
 
 class Card(NamedTuple):
-    """What the page shows of one image.
-
-    Attributes:
-        name: Name of the image.
-        width: Width of its map in px.
-        height: Height of its map in px.
-        num_entities: Number of its entities.
-        best_score: Their best score, 0..1; 0 without entities.
-        files: Path of its files by format, relative to the page.
-    """
+    """What the page shows of one image: size in px, best score or 0, files by format."""
 
     name: str
     width: int
@@ -45,11 +35,6 @@ def card_of(record: dict[str, Any]) -> Card:
         max(scores, default=0),
         record.get('files', {}),
     )
-
-
-def read_card(sidecar: Path) -> Card:
-    """Make a card of a sidecar on disk."""
-    return card_of(json.loads(sidecar.read_text()))
 
 
 def write_contact_sheet(

@@ -3,41 +3,16 @@
 import json
 import platform
 import time
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Optional
 
 from mmentity import __version__
+from mmentity.utils.dependencies import installed_version
 from mmentity.utils.files import whole_file
 
-# What must be the same for files of two runs to belong together.
-SAME = ('config_sha256', 'weights_sha256')
-SAME_OUTPUTS = (
-    'score_thr',
-    'min_area',
-    'order',
-    'reverse',
-    'ids',
-    'id_dtype',
-    'size',
-    'resize_first',
-    'drawn',
-    'npz_key',
-    'layout',
-)
-
-
-# distributions that bring a package
-PACKAGES = {
-    'torch': ('torch',),
-    'mmengine': ('mmengine', 'onedl-mmengine'),
-    'mmcv': ('mmcv', 'mmcv-lite', 'onedl-mmcv'),
-    'mmdet': ('mmdet', 'onedl-mmdetection'),
-    'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
-    'numpy': ('numpy',),
-    'pillow': ('pillow',),
-}
+# What may differ between two runs whose files belong together.
+FREE_OUTPUTS = ('formats', 'sheet', 'npz_tables', 'sequence')
+VERSIONS = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'numpy', 'PIL')
 
 
 class Manifest:
@@ -70,15 +45,15 @@ class Manifest:
             ValueError: If one had not, so that its files cannot be kept.
         """
         base = self.path.name.split('.')[0]
-        now = _compared(json.loads(json.dumps(self.what)))
+        now = _decisive(json.loads(json.dumps(self.what)))
         for path in sorted(self.path.parent.glob(f'{base}*.json')):
             if path.name.split('.')[0] != base:
                 continue
-            before = _compared(json.loads(path.read_text()))
+            before = _decisive(json.loads(path.read_text()))
             different = [
-                f'{key} ({before[key]}, now {value})'
+                f'{key} ({before.get(key)}, now {value})'
                 for key, value in now.items()
-                if before[key] != value
+                if before.get(key) != value
             ]
             if different:
                 raise ValueError(
@@ -87,7 +62,7 @@ class Manifest:
                 )
 
     def fail(self, name: str, path: Optional[str], reason: str) -> None:
-        """Record a image that failed."""
+        """Record an image that failed."""
         self.failures.append({'name': name, 'path': path, 'reason': reason})
 
     def write(self, finished: bool) -> None:
@@ -109,21 +84,18 @@ class Manifest:
             partial.write_text(json.dumps(record, indent=2))
 
 
-def versions() -> dict[str, str]:
+def versions() -> dict[str, Optional[str]]:
     """Return the versions of what computes and writes."""
-    found = {'mmentity': __version__, 'python': platform.python_version()}
-    for package, distributions in PACKAGES.items():
-        for name in distributions:
-            with suppress(metadata.PackageNotFoundError):
-                found.setdefault(package, metadata.version(name))
-    return found
+    installed = {module: installed_version(module) for module in VERSIONS}
+    return {'mmentity': __version__, 'python': platform.python_version(), **installed}
 
 
-def _compared(record: dict[str, Any]) -> dict[str, Any]:
+def _decisive(record: dict[str, Any]) -> dict[str, Any]:
+    """Select what must be the same for files of two runs to belong together."""
     outputs = record.get('outputs', {})
     return {
-        **{key: record.get(key) for key in SAME},
-        **{key: outputs.get(key) for key in SAME_OUTPUTS},
+        **{key: record.get(key) for key in ('config_sha256', 'weights_sha256')},
+        **{key: value for key, value in outputs.items() if key not in FREE_OUTPUTS},
     }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.result import EntityResult
 
-DTYPES = {'uint8': np.uint8, 'uint16': np.uint16}
+DTYPES: dict[str, type[np.unsignedinteger]] = {'uint8': np.uint8, 'uint16': np.uint16}
 
 
 class NumberedResult(NamedTuple):
@@ -21,7 +21,7 @@ class NumberedResult(NamedTuple):
     result: EntityResult
     ids: np.ndarray
 
-    def id_map(self, dtype: type) -> np.ndarray:
+    def id_map(self, dtype: type[np.integer]) -> np.ndarray:
         """Return the ids of the pixels, ``(H, W)`` of a type, 0 = no entity."""
         return self.result.lazy_map.paint(self.ids.astype(dtype))
 
@@ -47,7 +47,7 @@ def number_entities(result: EntityResult, options: OutputOptions) -> NumberedRes
     return NumberedResult(result.take(order[keep]), ids.astype(np.int32))
 
 
-def choose_dtype(numbered: NumberedResult, id_dtype: str) -> type:
+def choose_dtype(numbered: NumberedResult, id_dtype: str) -> type[np.unsignedinteger]:
     """Choose the type of an id map.
 
     Raises:

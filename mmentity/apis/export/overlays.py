@@ -29,13 +29,6 @@ class Preview(NamedTuple):
     entities: EntityMap
 
 
-class Thumbnails(NamedTuple):
-    """Small images of a contact sheet, uint8 RGB ``(h, w, 3)``."""
-
-    entities: np.ndarray
-    image: np.ndarray
-
-
 def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     """Draw the entities over their image.
 
@@ -63,10 +56,10 @@ def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     return overlay
 
 
-def draw_thumbnails(numbered: NumberedResult) -> Thumbnails:
-    """Draw the two small images of a contact sheet."""
+def draw_thumbnails(numbered: NumberedResult) -> dict[str, np.ndarray]:
+    """Draw the two small images of a contact sheet, uint8 RGB, by format."""
     image, entities = shrink(numbered.result, THUMBNAIL_SIDE)
-    return Thumbnails(draw_entities(image, entities), image)
+    return {'sheet': draw_entities(image, entities), 'sheet_image': image}
 
 
 def shrink(result: EntityResult, longest: int) -> Preview:
@@ -76,5 +69,5 @@ def shrink(result: EntityResult, longest: int) -> Preview:
         return Preview(result.checked_image(), result.entities)
     height, width = (max(1, round(side * factor)) for side in (result.height, result.width))
     image = Image.fromarray(result.checked_image())
-    image = image.resize((width, height), Image.BILINEAR, reducing_gap=2)
+    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
     return Preview(np.asarray(image), result.lazy_map.resize(height, width).numbered())

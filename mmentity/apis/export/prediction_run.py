@@ -12,7 +12,7 @@ from typing import Any, Optional, Union
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from mmentity.apis.export.contact_sheet import Card, read_card, write_contact_sheet
+from mmentity.apis.export.contact_sheet import Card, card_of, write_contact_sheet
 from mmentity.apis.export.file_names import check_files, files_of, sequence_of
 from mmentity.apis.export.manifest import Manifest
 from mmentity.apis.export.options import OutputOptions, RunOptions
@@ -196,7 +196,7 @@ class PredictionRun:
         """Go through the cards of this run and of other sidecars, as of other shards."""
         pattern = self.outputs.layout['sidecar'].replace('{name}', '**/*')
         for path in sorted(self.out.glob(re.sub(r'{\w+}', '*', pattern))):
-            yield cards.get(path) or read_card(path)
+            yield cards.get(path) or card_of(json.loads(path.read_text()))
 
 
 def _digest(config: Config) -> str:

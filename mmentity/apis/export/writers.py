@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class ResultWriter:
         }
         content = {key: encoders[key](numbered) for key in self.options.formats if key in encoders}
         if self.options.sheet:
-            for key, img in zip(('sheet', 'sheet_image'), draw_thumbnails(numbered)):
+            for key, img in draw_thumbnails(numbered).items():
                 content[key] = encode_image('.jpg', img, quality=85)
         # a sidecar of an earlier run would vouch for files that are being replaced
         (self.out / files['sidecar']).unlink(missing_ok=True)
@@ -84,7 +85,7 @@ class ResultWriter:
         return encode_image('.png', numbered.id_map(dtype))
 
     def _npz(self, numbered: NumberedResult) -> bytes:
-        arrays = {self.options.npz_key: numbered.id_map(np.int32)}
+        arrays: dict[str, Any] = {self.options.npz_key: numbered.id_map(np.int32)}
         if self.options.npz_tables:
             result = numbered.result
             arrays.update(

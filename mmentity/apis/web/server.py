@@ -4,12 +4,16 @@ import os
 import socket
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mmengine.logging import MMLogger
 
 from mmentity.apis.inferencer import EntityInferencer
 from mmentity.apis.web.results import ResultStore, make_download
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 # Telemetry, version checks and look-ups of gradio and what it builds on.
 QUIET = {
@@ -35,7 +39,7 @@ def check_web_extra() -> None:
         )
 
 
-def build_app(inferencer: EntityInferencer) -> 'fastapi.FastAPI':  # noqa: F821
+def build_app(inferencer: EntityInferencer) -> 'FastAPI':
     """Build the page and its downloads as a FastAPI application.
 
     Args:
@@ -88,11 +92,11 @@ def serve(inferencer: EntityInferencer, host: str = '127.0.0.1', port: int = 786
     uvicorn.run(app, host=host, port=port, log_level='warning')
 
 
-def _add_downloads(app: 'fastapi.FastAPI', store: ResultStore) -> None:  # noqa: F821
+def _add_downloads(app: 'FastAPI', store: ResultStore) -> None:
     from fastapi import Request, Response
 
     @app.middleware('http')
-    async def keep_to_this_machine(request: Request, call_next: object) -> Response:
+    async def keep_to_this_machine(request: Request, call_next: Any) -> Response:
         response = await call_next(request)
         response.headers['Content-Security-Policy'] = ONLY_THIS_MACHINE
         return response
