@@ -79,13 +79,13 @@ def train_and_test(config_name: str) -> tuple:
     best = max(work_dir.glob('best_*_iter_*.pth'), key=lambda p: p.stat().st_mtime)
     record = work_dir / 'test' / 'figures.json'
     if not record.is_file() or json.loads(record.read_text())['checkpoint'] != str(best):
-        options = ['--work-dir', str(record.parent), '--show-dir', 'pictures']
+        options = ['--work-dir', str(record.parent), '--show-dir', 'images']
         mim('test', 'mmentity', config, '--checkpoint', str(best), *options)
     figures = json.loads(record.read_text())['figures']
-    pictures = sorted(record.parent.glob('*/pictures'))[-1]
+    images = sorted(record.parent.glob('*/images'))[-1]
     where = [
         f'{config_name}: checkpoint  {best}',
-        f'{config_name}: pictures    {pictures}',
+        f'{config_name}: images      {images}',
         f'{config_name}: loss curve  {work_dir / "curves.png"}',
     ]
     return figures, where

@@ -23,6 +23,7 @@ def folder(tmp_path):
 
 
 def write_video(path, frames=5):
+    path.parent.mkdir(exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5, (64, 48))
     for k in range(frames):
         writer.write(np.full((48, 64, 3), 40 * k, np.uint8))
@@ -79,6 +80,15 @@ def test_images_in_memory():
     for content in (bgr, Image.fromarray(rgb), np.dstack([bgr, bgr[..., 0]])):
         assert np.array_equal(to_bgr(content), bgr)
     assert np.array_equal(to_bgr(rgb[..., 0])[..., 2], rgb[..., 0])
+
+
+def test_pil_images_are_converted_like_files(tmp_path):
+    grey = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
+    Image.fromarray(grey).save(tmp_path / 'grey16.png')
+    with Image.open(tmp_path / 'grey16.png') as image:
+        assert np.array_equal(to_bgr(image)[..., 0], grey // 257)
+    with pytest.raises(SampleError, match='floating point'):
+        to_bgr(Image.fromarray(grey.astype(np.float32)))
 
 
 @pytest.mark.parametrize('content', [scene(0).astype(float), np.zeros((4,), np.uint8), 'text'])

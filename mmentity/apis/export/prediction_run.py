@@ -83,7 +83,7 @@ class PredictionRun:
             OSError: If files cannot be written, as on a full disk.
         """
         with ScratchFolder(self.out) as scratch:
-            manifest = Manifest(self._manifest_path(), scratch, self._what(inferencer, weights))
+            manifest = Manifest(self.manifest_path(), scratch, self._what(inferencer, weights))
             if self.options.skip_existing:
                 manifest.check_same()
             manifest.write(finished=False)
@@ -182,7 +182,7 @@ class PredictionRun:
             'batch_size': self.options.batch_size,
         }
 
-    def _manifest_path(self) -> Path:
+    def manifest_path(self) -> Path:
         """Name the manifest: shards, and runs of single sequences, have their own."""
         name = 'manifest'
         if '{sequence}' in self.outputs.layout['sidecar']:

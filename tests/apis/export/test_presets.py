@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from mmentity.apis.export import PRESETS
+from mmentity.apis.export import PRESETS, PredictionRun
 from mmentity.apis.export.file_names import files_of, sequence_of
+from mmentity.apis.export.presets import PRESET_VALUES, build_preset
 from mmentity.apis.export.writers import ResultWriter
 from mmentity.apis.inputs import InputImage
 from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
+from tests.apis.test_inputs import write_video
 
 # widths of stripes of 20 px height, so 420, 380, 1000, 520, 480 and 2000 px
 WIDTHS = [21, 19, 50, 26, 24, 100]
@@ -145,6 +147,18 @@ def test_frames_of_a_video_belong_to_its_sequence(tmp_path):
     assert files_of(image, PRESETS['onlineanyseg'])['idmap'] == 'walk/mask/000012.png'
     named = PRESETS['maskclustering'].changed(sequence='room')
     assert files_of(image, named)['idmap'] == 'room/output/mask/000012.png'
+
+
+def test_a_video_names_the_sequence_of_its_run(tmp_path):
+    write_video(tmp_path / 'clips' / 'walk.avi')
+    run = PredictionRun(tmp_path / 'clips' / 'walk.avi', tmp_path, PRESETS['onlineanyseg'])
+    assert run.manifest_path().name == 'manifest-walk.json'
+
+
+def test_presets_are_plain_values():
+    assert build_preset(json.loads(json.dumps(PRESET_VALUES['corrclip']))) == PRESETS['corrclip']
+    with pytest.raises(ValueError, match="format is 'png'"):
+        build_preset({'formats': ['png']})
 
 
 def test_presets_can_be_changed_from_the_command_line(predict_tool, weights, tmp_path):
