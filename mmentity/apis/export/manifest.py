@@ -21,7 +21,7 @@ class Manifest:
     Args:
         path: File of the manifest.
         scratch: Where it is written before it gets its name.
-        what: What made the run: config, weights, options, ...
+        origin: What made the files: config, weights, options, ...
 
     Attributes:
         failures: Name, path and reason of each image that failed.
@@ -29,10 +29,10 @@ class Manifest:
         skipped: Number of images whose files existed.
     """
 
-    def __init__(self, path: Path, scratch: Path, what: dict[str, Any]) -> None:
+    def __init__(self, path: Path, scratch: Path, origin: dict[str, Any]) -> None:
         self.path = Path(path)
         self.scratch = Path(scratch)
-        self.what = what
+        self.origin = origin
         self.failures: list[dict[str, Optional[str]]] = []
         self.written = 0
         self.skipped = 0
@@ -45,7 +45,7 @@ class Manifest:
             ValueError: If one had not, so that its files cannot be kept.
         """
         base = self.path.name.split('.')[0]
-        now = _decisive(json.loads(json.dumps(self.what)))
+        now = _decisive(json.loads(json.dumps(self.origin)))
         for path in sorted(self.path.parent.glob(f'{base}*.json')):
             if path.name.split('.')[0] != base:
                 continue
@@ -68,7 +68,7 @@ class Manifest:
     def write(self, finished: bool) -> None:
         """Write the record as it stands."""
         record = {
-            **self.what,
+            **self.origin,
             'versions': versions(),
             'started': _clock(self.started),
             'finished': _clock(time.time()) if finished else None,

@@ -83,7 +83,7 @@ class PredictionRun:
             OSError: If files cannot be written, as on a full disk.
         """
         with ScratchFolder(self.out) as scratch:
-            manifest = Manifest(self.manifest_path(), scratch, self._what(inferencer, weights))
+            manifest = Manifest(self.manifest_path(), scratch, self._origin(inferencer, weights))
             if self.options.skip_existing:
                 manifest.check_same()
             manifest.write(finished=False)
@@ -154,7 +154,7 @@ class PredictionRun:
     def _is_done(self, files: dict[str, str]) -> bool:
         if not all((self.out / name).exists() for key, name in files.items() if key != 'cutout'):
             return False
-        # without an entity there is no folder of cutouts, so the sidecar has to tell
+        # without an entity there is no folder of cutouts, but the sidecar lists the format
         sidecar = self.out / files['sidecar']
         return 'cutout' not in files or 'cutout' in json.loads(sidecar.read_text())['files']
 
@@ -166,7 +166,7 @@ class PredictionRun:
             return sum(not self._is_done(files_of(image, self.outputs)) for image in images)
         return count(self.listed, options.every, options.shard)
 
-    def _what(
+    def _origin(
         self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]]
     ) -> dict[str, Any]:
         part, parts = self.options.shard
@@ -183,7 +183,7 @@ class PredictionRun:
         }
 
     def manifest_path(self) -> Path:
-        """Name the manifest: shards, and runs of single sequences, have their own."""
+        """Name the manifest; shards and runs of a single sequence have separate ones."""
         name = 'manifest'
         if '{sequence}' in self.outputs.layout['sidecar']:
             sequences = {self.outputs.sequence or sequence_of(source) for source in self.listed}

@@ -20,7 +20,7 @@ from mmentity.utils.files import whole_file
 class ResultWriter:
     """Write the files of one image, the sidecar last.
 
-    So where there is a sidecar, everything else is there too.
+    So where a sidecar exists, all other files of the image do too.
 
     Args:
         out: Output folder.
@@ -58,7 +58,7 @@ class ResultWriter:
         if self.options.sheet:
             for key, img in draw_thumbnails(numbered).items():
                 content[key] = encode_image('.jpg', img, quality=85)
-        # a sidecar of an earlier run would vouch for files that are being replaced
+        # the sidecar of an earlier run says that its files are complete
         (self.out / files['sidecar']).unlink(missing_ok=True)
         for key, data in content.items():
             self._save(files[key], data)

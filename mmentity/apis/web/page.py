@@ -18,10 +18,10 @@ FONTS = {
 
 
 class Page(NamedTuple):
-    """Gradio's blocks, and options of their looks for ``mount_gradio_app``."""
+    """Gradio's blocks, and options of ``mount_gradio_app`` for their style."""
 
     blocks: gr.Blocks
-    looks: dict[str, Any]
+    style: dict[str, Any]
 
 
 def build_page(inferencer: EntityInferencer, store: ResultStore) -> Page:

@@ -28,10 +28,10 @@ ONLY_THIS_MACHINE = (
 
 
 def check_web_extra() -> None:
-    """Check that gradio is there.
+    """Check that gradio is installed.
 
     Raises:
-        ImportError: If it is not; the message tells how to get it.
+        ImportError: If it is not, with the command that installs it.
     """
     if find_spec('gradio') is None:
         raise ImportError(
@@ -64,7 +64,7 @@ def build_app(inferencer: EntityInferencer) -> 'FastAPI':
     page = build_page(inferencer, store)
     page.blocks.queue(api_open=False)
     return gradio.mount_gradio_app(
-        app, page.blocks, path='', footer_links=[], run_history=False, ssr_mode=False, **page.looks
+        app, page.blocks, path='', footer_links=[], run_history=False, ssr_mode=False, **page.style
     )
 
 
