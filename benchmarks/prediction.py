@@ -1,8 +1,8 @@
 """Time and memory of predicting folders.
 
     python benchmarks/prediction.py overlap    reading and writing in the background, against not
-    python benchmarks/prediction.py growth     memory over 1,000 small pictures
-    python benchmarks/prediction.py large      memory of one picture of 6000 x 8000
+    python benchmarks/prediction.py growth     memory over 1,000 small images
+    python benchmarks/prediction.py large      memory of one image of 6000 x 8000
 
 Each measurement runs in a process of its own, the network on one thread (--threads), so that
 other work on the machine disturbs little. The model is random: what it finds does not matter for
@@ -28,7 +28,7 @@ from terminaltables import AsciiTable
 
 from mmentity.apis import EntityInferencer
 from mmentity.apis.export import OutputOptions, PredictionRun, RunOptions
-from mmentity.apis.inferencer import Reading
+from mmentity.apis.inferencer import LoadOptions
 from mmentity.apis.inputs import iterate, list_inputs
 from mmentity.apis.models import read_config
 
@@ -47,14 +47,14 @@ def build_inferencer(model: str) -> EntityInferencer:
     return inferencer
 
 
-def draw_pictures(folder: Path, number: int, height: int, width: int) -> Path:
+def draw_images(folder: Path, number: int, height: int, width: int) -> Path:
     """Draw JPEGs of smooth noise, which take as long to decode as photographs."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for k in range(number):
         small = rng.integers(0, 255, (max(2, height // 12), max(2, width // 12), 3), np.uint8)
-        picture = Image.fromarray(small).resize((width, height), Image.BICUBIC)
-        picture.save(folder / f'{k}.jpg', quality=92)
+        image = Image.fromarray(small).resize((width, height), Image.BICUBIC)
+        image.save(folder / f'{k}.jpg', quality=92)
     return folder
 
 
@@ -94,19 +94,19 @@ def measure_overlap(args: argparse.Namespace) -> dict:
         start = time.perf_counter()
         manifest = run(inferencer)
         seconds = time.perf_counter() - start
-    return {'seconds': seconds, 'pictures': manifest.written, 'peak': _peak()}
+    return {'seconds': seconds, 'images': manifest.written, 'peak': _peak()}
 
 
 def measure_growth(args: argparse.Namespace) -> dict:
-    """Memory after each hundred pictures of a run."""
+    """Memory after each hundred images of a run."""
     inferencer = build_inferencer(args.model)
     levels, process = [], psutil.Process()
     with tempfile.TemporaryDirectory() as out:
         run = PredictionRun(args.folder, out, OutputOptions(formats=tuple(args.format.split(','))))
         outcomes = inferencer.outcomes
 
-        def watched(pictures: object, reading: Reading) -> object:
-            for k, outcome in enumerate(outcomes(pictures, reading), start=1):
+        def watched(images: object, options: LoadOptions) -> object:
+            for k, outcome in enumerate(outcomes(images, options), start=1):
                 yield outcome
                 if k % 100 == 0:
                     levels.append(round(process.memory_info().rss / MIB))
@@ -117,10 +117,10 @@ def measure_growth(args: argparse.Namespace) -> dict:
 
 
 def measure_large(args: argparse.Namespace) -> dict:
-    """Memory of a large picture above that of the same model on a small one."""
+    """Memory of a large image above that of the same model on a small one."""
     inferencer = build_inferencer(args.model)
-    for picture in iterate(list_inputs(f'{args.folder}/small')):
-        list(inferencer.outcomes([picture], Reading(workers=0)))
+    for image in iterate(list_inputs(f'{args.folder}/small')):
+        list(inferencer.outcomes([image], LoadOptions(workers=0)))
     outputs = OutputOptions(formats=tuple(args.format.split(',')))
     peaks = []
     for name in ('small', 'large'):
@@ -149,16 +149,16 @@ def in_own_process(what: str, folder: Path, threads: int, **options) -> dict:
 
 def compare_overlap(folder: Path, args: argparse.Namespace) -> list:
     """Compare runs with and without threads, in turns."""
-    rows = [['pictures', 'workers', 'pictures a second', 'ratio', 'peak MiB']]
+    rows = [['images', 'workers', 'images a second', 'ratio', 'peak MiB']]
     for height, width in ((480, 640), (1080, 1920)):
-        pictures = draw_pictures(folder / f'{width}x{height}', 100, height, width)
+        images = draw_images(folder / f'{width}x{height}', 100, height, width)
         runs = {0: [], 1: [], 2: []}
         for _ in range(args.repeat):
             for workers, results in runs.items():
                 results.append(
                     in_own_process(
                         'overlap',
-                        pictures,
+                        images,
                         args.threads,
                         model=args.model,
                         format=args.format,
@@ -171,7 +171,7 @@ def compare_overlap(folder: Path, args: argparse.Namespace) -> list:
                 [
                     f'100 of {width} x {height}',
                     workers,
-                    f'{result["pictures"] / result["seconds"]:.1f}',
+                    f'{result["images"] / result["seconds"]:.1f}',
                     f'{best[0]["seconds"] / result["seconds"]:.2f}',
                     f'{result["peak"]:.0f}',
                 ]
@@ -180,19 +180,19 @@ def compare_overlap(folder: Path, args: argparse.Namespace) -> list:
 
 
 def report_growth(folder: Path, args: argparse.Namespace) -> list:
-    """Report memory over 1,000 small pictures."""
-    pictures = draw_pictures(folder, 1000, 96, 128)
-    levels = in_own_process('growth', pictures, args.threads, model=args.model, format=args.format)[
+    """Report memory over 1,000 small images."""
+    images = draw_images(folder, 1000, 96, 128)
+    levels = in_own_process('growth', images, args.threads, model=args.model, format=args.format)[
         'levels'
     ]
-    return [['after pictures', *range(100, 1001, 100)], ['MiB', *levels]]
+    return [['after images', *range(100, 1001, 100)], ['MiB', *levels]]
 
 
 def report_large(folder: Path, args: argparse.Namespace) -> list:
-    """Report memory of one large picture for each format."""
-    draw_pictures(folder / 'small', 1, 750, 1000)
-    draw_pictures(folder / 'large', 1, 6000, 8000)
-    rows = [['format', 'small picture MiB', '6000 x 8000 MiB', 'above MiB', 'seconds']]
+    """Report memory of one large image for each format."""
+    draw_images(folder / 'small', 1, 750, 1000)
+    draw_images(folder / 'large', 1, 6000, 8000)
+    rows = [['format', 'small image MiB', '6000 x 8000 MiB', 'above MiB', 'seconds']]
     for name in args.format.split(','):
         result = in_own_process('large', folder, args.threads, model=args.model, format=name)
         above = result['large'] - result['small']

@@ -17,7 +17,7 @@ COLOURS = ((220, 20, 60), (0, 114, 189), (237, 177, 32), (119, 172, 48))
 
 
 def views_figure(index: int) -> Image.Image:
-    """Draw the boxes of the views on a picture, the views, and the entity map."""
+    """Draw the boxes of the views on an image, the views, and the entity map."""
     register_all_modules(init_default_scope=True)
     config = Config.fromfile(CONFIG)
     dataset = DATASETS.build(config.val_dataloader.dataset)
@@ -45,15 +45,15 @@ def views_figure(index: int) -> Image.Image:
         np.asarray(views),
         draw_entities(np.zeros_like(rgb), entities, alpha=1.0),
     ]
-    titles = ['picture and crop boxes', 'views 0 (whole) to 4', 'entity map']
+    titles = ['image and crop boxes', 'views 0 (whole) to 4', 'entity map']
     return Image.fromarray(side_by_side(panels, titles))
 
 
 def results_figure(results: list) -> Image.Image:
-    """Stack pictures, pairs of config and name, that `make demo` or `make demo-tasks` left."""
+    """Stack images, pairs of config and name, that `make demo` or `make demo-tasks` left."""
     rows = []
     for config, name in results:
-        folder = sorted(Path('work_dirs', config, 'test').glob('*/pictures'))[-1]
+        folder = sorted(Path('work_dirs', config, 'test').glob('*/images'))[-1]
         rows.append(np.asarray(Image.open(folder / name)))
     return Image.fromarray(np.concatenate(rows))
 

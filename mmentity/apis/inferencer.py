@@ -1,15 +1,16 @@
-"""Prediction of entities from whatever a user has."""
+"""Prediction of the entities of files, folders, videos and arrays."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 import torch
 from mmcv.transforms import Compose
 from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
@@ -19,39 +20,66 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 from torch import nn
 
-from mmentity.apis.inputs import Inputs, Picture, PictureLike, count, iterate, list_inputs, to_bgr
+from mmentity.apis.inputs import (
+    ImageLike,
+    InputImage,
+    Inputs,
+    Source,
+    count,
+    iterate,
+    list_inputs,
+    to_bgr,
+)
 from mmentity.apis.models import read_config, usable_device
 from mmentity.apis.result import EntityResult
-from mmentity.apis.threads import map_ahead
+from mmentity.apis.threads import map_in_background
 from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
 from mmentity.utils.progress import show_progress
 
 ON_ERROR = ('raise', 'skip')
+# what the network may raise for one image, which must not stop the others
+PREDICTION_ERRORS = (RuntimeError, ValueError, MemoryError)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How pictures are read and grouped.
+class LoadOptions:
+    """How images are loaded and batched.
 
     Attributes:
-        batch_size: Pictures that go through the network together. Only
-            neighbours of the same padded size do, so that the result of a
-            picture does not depend on the others.
-        workers: Threads that read ahead; 0 reads when the network is idle.
-        keep_image: Whether results carry the picture.
-        size: Height and width to which a picture is resized by nearest
+        batch_size: Images that go through the network together. Only
+            neighbours of the same padded size do, so that the result of an
+            image does not depend on the others.
+        workers: Threads that load in the background; 0 loads while the network
+            waits.
+        keep_image: Whether results carry the image.
+        size: Height and width in px to which an image is resized by nearest
             neighbour before the network sees it.
     """
 
     batch_size: int = 1
     workers: int = 2
     keep_image: bool = False
-    size: Optional[tuple] = None
+    size: Optional[tuple[int, int]] = None
+
+
+class Loaded(NamedTuple):
+    """One image as the test pipeline packs it, and as uint8 RGB ``(H0, W0, 3)`` if kept."""
+
+    image: InputImage
+    packed: dict[str, Any]
+    rgb: Optional[np.ndarray]
+
+
+class Outcome(NamedTuple):
+    """What became of one image: its entities, or the error."""
+
+    image: InputImage
+    result: Union[EntityResult, Exception]
 
 
 class EntityInferencer(BaseInferencer):
-    """Find the entities of pictures, in the way of mmdet's ``DetInferencer``.
+    """Find the entities of images, in the way of mmdet's ``DetInferencer``.
 
     Args:
         model: Name of a shipped config (``'cropformer_hornet-l_3x'``), path of a
@@ -62,7 +90,7 @@ class EntityInferencer(BaseInferencer):
         show_progress: Whether to show a progress bar.
 
     Attributes:
-        failures: Pairs of picture and reason of the last call with
+        failures: Pairs of image and reason of the last call with
             ``on_error='skip'``.
 
     Raises:
@@ -84,42 +112,38 @@ class EntityInferencer(BaseInferencer):
         device: Optional[str] = None,
         show_progress: bool = True,
     ) -> None:
-        self.failures: list = []
+        self.failures: list[tuple[InputImage, str]] = []
         self._built = model if isinstance(model, nn.Module) else None
-        if self._built is not None:
-            if not hasattr(model, 'cfg'):
-                raise ValueError('the model has no config; set model.cfg, as mmdet does')
-            model = model.cfg
-        elif isinstance(model, (str, Path)):
-            model = read_config(model)
-        elif not isinstance(model, Config):
-            model = Config(model)
-        device = usable_device(device or get_device())
-        scope = model.get('default_scope', 'mmdet')
+        config = _config_of(model)
         super().__init__(
-            model, None if weights is None else str(weights), device, scope, show_progress
+            config,
+            None if weights is None else str(weights),
+            usable_device(device or get_device()),
+            config.get('default_scope', 'mmdet'),
+            show_progress,
         )
 
-    def predict(self, picture: PictureLike, keep_image: bool = True) -> EntityResult:
-        """Predict one picture.
+    def predict(self, image: ImageLike, keep_image: bool = True) -> EntityResult:
+        """Predict one image.
 
         Args:
-            picture: Path, array (uint8, BGR) or PIL picture.
-            keep_image: Whether the result carries the picture, for drawing.
+            image: Path, array (uint8, BGR) or PIL image.
+            keep_image: Whether the result carries the image, for drawing.
 
         Raises:
-            SampleError: If the picture cannot be used.
+            SampleError: If the image cannot be used.
             ValueError: If it is a folder, a video, or a glob of several.
         """
-        listed = list_inputs([picture])
-        if len(listed) > 1 or not isinstance(listed[0], Picture):
+        listed = list_inputs([image])
+        if len(listed) > 1 or not isinstance(listed[0], InputImage):
             raise ValueError(
-                f'{picture} is more than one picture; go through it with inferencer(inputs)'
+                f'{image} is more than one image; go through it with inferencer(inputs)'
             )
-        ((_, outcome),) = self.outcomes(listed, Reading(workers=0, keep_image=keep_image))
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        options = LoadOptions(workers=0, keep_image=keep_image)
+        ((_, result),) = self.outcomes([listed[0]], options)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     def __call__(
         self,
@@ -129,26 +153,26 @@ class EntityInferencer(BaseInferencer):
         workers: int = 2,
         keep_image: bool = False,
     ) -> Iterator[EntityResult]:
-        """Predict pictures one after the other, as they are asked for.
+        """Predict images one after the other, as they are asked for.
 
-        Pictures are read in the background while the network computes; a few
+        Images are loaded in the background while the network computes; a few
         wait at a time, so a folder of any size takes the same memory.
 
         Args:
-            inputs: Path of a picture, video or folder, a glob, an array (uint8
-                grey, BGR or BGRA), a PIL picture, or a list of these.
+            inputs: Path of an image, video or folder, a glob, an array (uint8
+                grey, BGR or BGRA), a PIL image, or a list of these.
             batch_size: Neighbours of one size that go through the network together.
-            on_error: At a picture that cannot be used ``'raise'``, or ``'skip'``
-                it: it is logged and listed in :attr:`failures`.
-            workers: Threads that read; 0 reads when the network is idle.
-            keep_image: Whether results carry the picture, for drawing.
+            on_error: ``'raise'`` at an image that cannot be used, or ``'skip'`` it:
+                it is logged and listed in :attr:`failures`.
+            workers: Threads that load; 0 loads while the network waits.
+            keep_image: Whether results carry the image, for drawing.
 
         Yields:
             Results in the order of the inputs; files of a folder in natural order.
 
         Raises:
-            FileNotFoundError: If an input does not exist or holds no picture.
-            SampleError: If a picture cannot be used and ``on_error`` is ``'raise'``.
+            FileNotFoundError: If an input does not exist or holds no image.
+            SampleError: If an image cannot be used and ``on_error`` is ``'raise'``.
             ValueError: If an argument is none of the above.
         """
         if on_error not in ON_ERROR:
@@ -156,47 +180,47 @@ class EntityInferencer(BaseInferencer):
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}; it must be at least 1')
         listed = list_inputs(inputs)
-        reading = Reading(batch_size, workers, keep_image)
+        options = LoadOptions(batch_size, workers, keep_image)
         self.failures = []
-        return self._results(listed, reading, on_error)
+        return self._results(listed, options, on_error)
 
-    def _results(self, listed: list, reading: Reading, on_error: str) -> Iterator[EntityResult]:
-        outcomes = self.outcomes(iterate(listed), reading)
+    def _results(
+        self, listed: list[Source], options: LoadOptions, on_error: str
+    ) -> Iterator[EntityResult]:
+        outcomes: Iterable[Outcome] = self.outcomes(iterate(listed), options)
         if self.show_progress:
-            outcomes = show_progress(outcomes, count(listed))
-        for picture, outcome in outcomes:
-            if not isinstance(outcome, Exception):
-                yield outcome
+            outcomes = show_progress(outcomes, count(listed), 'images')
+        for image, result in outcomes:
+            if not isinstance(result, Exception):
+                yield result
             elif on_error == 'raise':
-                raise outcome
+                raise result
             else:
-                self.failures.append((picture, str(outcome)))
-                MMLogger.get_current_instance().warning(f'left out {picture.name}: {outcome}')
+                self.failures.append((image, str(result)))
+                MMLogger.get_current_instance().warning(f'skipped {image.name}: {result}')
 
-    def outcomes(self, pictures: Iterable[Picture], reading: Reading) -> Iterator[tuple]:
-        """Predict pictures; one that fails does not stop the others.
+    def outcomes(self, images: Iterable[InputImage], options: LoadOptions) -> Iterator[Outcome]:
+        """Predict images; one that fails does not stop the others.
 
         Args:
-            pictures: Pictures, not read yet.
-            reading: How they are read and grouped.
+            images: Images, not loaded yet.
+            options: How they are loaded and batched.
 
         Yields:
-            Picture, and its :class:`EntityResult` or the exception.
+            An outcome for each image, in their order.
         """
-        read = partial(self._read, size=reading.size, keep_image=reading.keep_image)
-        ahead = reading.batch_size + reading.workers
-        batch = []
-        for picture, future in map_ahead(read, pictures, reading.workers, ahead):
-            error = future.exception()
-            data = None if error else future.result()
-            if batch and (error or not _same_size(batch[0][1], data)):
+        load = partial(self._load, options=options)
+        pending = options.batch_size + options.workers
+        batch: list[Loaded] = []
+        for loaded in map_in_background(load, images, options.workers, pending):
+            if batch and not _same_size(batch[0], loaded):
                 yield from self._predict_batch(batch)
                 batch = []
-            if error:
-                yield picture, error
+            if isinstance(loaded, Outcome):
+                yield loaded
                 continue
-            batch.append((picture, data))
-            if len(batch) == reading.batch_size:
+            batch.append(loaded)
+            if len(batch) == options.batch_size:
                 yield from self._predict_batch(batch)
                 batch = []
         if batch:
@@ -209,43 +233,39 @@ class EntityInferencer(BaseInferencer):
         return list(preds) if return_datasample else [EntityResult.from_sample(s) for s in preds]
 
     def visualize(self, inputs: list, preds: Sequence[EntityResult], **kwargs) -> list:
-        """Draw results over their RGB pictures; part of mmengine's interface."""
+        """Draw results over their RGB images; part of mmengine's interface."""
         return [np.asarray(result.draw(image)) for image, result in zip(inputs, preds)]
 
-    def _read(self, picture: Picture, size: Optional[tuple], keep_image: bool) -> dict:
-        """Read one picture and make the views that the network sees."""
-        if picture.error is not None:
-            raise picture.error
-        results = {'img_path': picture.path, 'img_id': picture.name}
-        if picture.content is None:
-            results = self.loader(results)
-        else:
-            results['img'] = to_bgr(picture.content)
-        if size is not None:
-            rgb = Image.fromarray(results['img']).resize(size[::-1], Image.NEAREST)
-            results['img'] = np.asarray(rgb)
-        results['ori_shape'] = results['img'].shape[:2]
-        image = np.ascontiguousarray(results['img'][..., ::-1]) if keep_image else None
-        return {'packed': self.pipeline(results), 'image': image}
-
-    def _predict_batch(self, batch: list) -> list:
-        """Predict a batch; where it fails, its pictures one by one."""
+    def _load(self, image: InputImage, options: LoadOptions) -> Union[Loaded, Outcome]:
+        """Load one image and make the views that the network sees."""
         try:
-            samples = self.forward(self.collate_fn([data['packed'] for _, data in batch]))
-            return [
-                (picture, self._result(picture, data['image'], sample))
-                for (picture, data), sample in zip(batch, samples)
-            ]
-        except (RuntimeError, ValueError, MemoryError) as error:
-            if len(batch) > 1:
-                return [outcome for single in batch for outcome in self._predict_batch([single])]
-            return [(batch[0][0], _sentence(batch[0][0], error))]
+            if image.error is not None:
+                raise image.error
+            results: dict[str, Any] = {'img_path': image.path, 'img_id': image.name}
+            if image.content is None:
+                results = self.loader(results)
+            else:
+                results['img'] = to_bgr(image.content)
+            if options.size is not None:
+                resized = Image.fromarray(results['img']).resize(
+                    options.size[::-1], Image.Resampling.NEAREST
+                )
+                results['img'] = np.asarray(resized)
+            results['ori_shape'] = results['img'].shape[:2]
+            rgb = np.ascontiguousarray(results['img'][..., ::-1]) if options.keep_image else None
+            return Loaded(image, self.pipeline(results), rgb)
+        except Exception as error:
+            return Outcome(image, error)
 
-    @staticmethod
-    def _result(picture: Picture, image: Optional[np.ndarray], sample: object) -> EntityResult:
-        return EntityResult.from_sample(
-            sample, picture.name, path=picture.path, frame=picture.frame, image=image
-        )
+    def _predict_batch(self, batch: list[Loaded]) -> list[Outcome]:
+        """Predict a batch; where it fails, its images one by one."""
+        try:
+            samples = self.forward(self.collate_fn([loaded.packed for loaded in batch]))
+            return [_outcome(loaded, sample) for loaded, sample in zip(batch, samples)]
+        except PREDICTION_ERRORS as error:
+            if len(batch) > 1:
+                return [outcome for loaded in batch for outcome in self._predict_batch([loaded])]
+            return [Outcome(batch[0].image, _sample_error(batch[0].image, error))]
 
     def _init_model(self, cfg: Config, weights: Optional[str], device: str = 'cpu') -> nn.Module:
         model = self._built
@@ -293,14 +313,34 @@ class EntityInferencer(BaseInferencer):
         """Do without a visualizer: results draw themselves."""
 
 
-def _same_size(one: dict, other: dict) -> bool:
-    return one['packed']['inputs'].shape[-2:] == other['packed']['inputs'].shape[-2:]
+def _config_of(model: Union[str, Path, Config, nn.Module]) -> Config:
+    if isinstance(model, nn.Module):
+        if not hasattr(model, 'cfg'):
+            raise ValueError('the model has no config; set model.cfg, as mmdet does')
+        return model.cfg
+    if isinstance(model, (str, Path)):
+        return read_config(model)
+    return model if isinstance(model, Config) else Config(model)
 
 
-def _sentence(picture: Picture, error: Exception) -> Exception:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+def _same_size(one: Loaded, other: Union[Loaded, Outcome]) -> bool:
+    if isinstance(other, Outcome):
+        return False
+    return one.packed['inputs'].shape[-2:] == other.packed['inputs'].shape[-2:]
+
+
+def _outcome(loaded: Loaded, sample: DetDataSample) -> Outcome:
+    image = loaded.image
+    result = EntityResult.from_sample(
+        sample, image.name, path=image.path, frame=image.frame, image=loaded.rgb
+    )
+    return Outcome(image, result)
+
+
+def _sample_error(image: InputImage, error: Exception) -> SampleError:
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
         return SampleError(
-            f'{picture.path or picture.name} does not fit into the memory ({error}); use a '
+            f'{image.path or image.name} does not fit into the memory ({error}); use a '
             'smaller --batch-size, another device, or resize it first'
         )
-    return SampleError(f'{picture.path or picture.name} cannot be predicted: {error}')
+    return SampleError(f'{image.path or image.name} cannot be predicted: {error}')

@@ -1,4 +1,4 @@
-"""What a user gives as input, as a sequence of pictures."""
+"""What a user gives as input, as a sequence of images."""
 
 import glob
 import itertools
@@ -11,28 +11,29 @@ from typing import Callable, Optional, Union
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mmentity.datasets.errors import SampleError
+from mmentity.datasets.images import pil_to_bgr
+from mmentity.utils.files import IMAGE_SUFFIXES
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
 WILDCARDS = re.compile(r'[*?\[]')
 
-PictureLike = Union[str, Path, np.ndarray, Image.Image]
-Inputs = Union[PictureLike, Sequence[PictureLike]]
+ImageLike = Union[str, Path, np.ndarray, Image.Image]
+Inputs = Union[ImageLike, Sequence[ImageLike]]
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture to look at, not read yet.
+class InputImage:
+    """One input image, not loaded yet.
 
     Attributes:
         name: Path below the folder, glob or video that it came from, without
             suffix, with ``/``; unique among the inputs. Arrays are numbered.
         path: Its file, or the video that it is a frame of; None for arrays.
         frame: Number of the frame in the video, from 0.
-        content: uint8 BGR ``(H0, W0, 3)`` or a PIL picture, where it is in memory.
+        content: uint8 BGR ``(H0, W0, 3)`` or a PIL image, where it is in memory.
         error: Why it is known to be unusable, if it is.
     """
 
@@ -58,14 +59,14 @@ class Video:
         finally:
             capture.release()
 
-    def frames(self, wanted: Callable[[], bool]) -> Iterator[Picture]:
+    def frames(self, wanted: Callable[[], bool]) -> Iterator[InputImage]:
         """Decode the wanted frames, in order; others are only stepped over.
 
         Args:
             wanted: Asked once for each frame.
 
         Yields:
-            Frames; one unusable picture where the file is no video.
+            Frames; one unusable image where the file is no video.
         """
         capture = cv2.VideoCapture(self.path)
         number = 0
@@ -80,59 +81,61 @@ class Video:
             error = SampleError(
                 f'{self.path} is no video that OpenCV can read; convert it to mp4 (H.264)'
             )
-            yield Picture(self.name, self.path, error=error)
+            yield InputImage(self.name, self.path, error=error)
 
-    def _decode(self, capture: cv2.VideoCapture, number: int) -> Picture:
+    def _decode(self, capture: cv2.VideoCapture, number: int) -> InputImage:
         name = f'{self.name}/{number:06d}'
         decoded, content = capture.retrieve()
         if decoded:
-            return Picture(name, self.path, number, content)
+            return InputImage(name, self.path, number, content)
         error = SampleError(f'frame {number} of {self.path} is damaged; encode the video again')
-        return Picture(name, self.path, number, error=error)
+        return InputImage(name, self.path, number, error=error)
 
 
-def list_inputs(inputs: Inputs) -> list:
-    """List the pictures and videos that the inputs stand for.
+Source = Union[InputImage, Video]
 
-    A folder stands for its picture and video files, in natural order (``9``
+
+def list_inputs(inputs: Inputs) -> list[Source]:
+    """List the images and videos that the inputs stand for.
+
+    A folder stands for its image and video files, in natural order (``9``
     before ``10``), not those below; a glob for what it matches, ``**``
     through all folders. Names are relative to the folder, or to the part of a
     glob before its first wildcard; of several inputs, to what their folders
     have in common.
 
     Args:
-        inputs: Path of a picture, video or folder, a glob, an array (uint8
-            grey, BGR or BGRA, as OpenCV has them), a PIL picture, or a list.
-
-    Returns:
-        :class:`Picture` and :class:`Video` objects.
+        inputs: Path of an image, video or folder, a glob, an array (uint8
+            grey, BGR or BGRA, as OpenCV has them), a PIL image, or a list.
 
     Raises:
-        FileNotFoundError: If an input does not exist or holds no picture.
+        FileNotFoundError: If an input does not exist or holds no image.
         ValueError: If two inputs would have the same name.
     """
     if isinstance(inputs, (str, Path, np.ndarray, Image.Image)):
         inputs = [inputs]
-    paths = [value for value in inputs if isinstance(value, (str, Path))]
-    groups = [_files_of(str(value)) for value in dict.fromkeys(map(str, paths))]
-    root = os.path.commonpath([os.path.abspath(group.root) for group in groups]) if groups else ''
-    files = dict.fromkeys(file for group in groups for file in group.files)
+    named = dict.fromkeys(str(value) for value in inputs if isinstance(value, (str, Path)))
+    groups = [_expand(value) for value in named]
+    root = os.path.commonpath([os.path.abspath(folder) for folder, _ in groups]) if groups else ''
+    files = dict.fromkeys(file for _, paths in groups for file in paths)
     listed = [_source(file, root) for file in files]
     arrays = [value for value in inputs if not isinstance(value, (str, Path))]
     width = max(6, len(str(len(arrays))))
-    listed += [Picture(f'{k:0{width}d}', content=value) for k, value in enumerate(arrays)]
+    listed += [InputImage(f'{k:0{width}d}', content=value) for k, value in enumerate(arrays)]
     if not listed:
-        raise FileNotFoundError('there is no input; name a picture, a video, a folder or a glob')
+        raise FileNotFoundError('there is no input; name an image, a video, a folder or a glob')
     _check_names(listed)
     return listed
 
 
-def iterate(listed: Iterable, every: int = 1, part: tuple = (1, 1)) -> Iterator[Picture]:
-    """Go through pictures and the frames of videos.
+def iterate(
+    listed: Iterable[Source], every: int = 1, part: tuple[int, int] = (1, 1)
+) -> Iterator[InputImage]:
+    """Go through images and the frames of videos.
 
     Args:
         listed: What :func:`list_inputs` returned.
-        every: Take every n-th picture.
+        every: Take every n-th image.
         part: ``(i, n)``: of these, take the i-th and every n-th after it, i in 1..n.
     """
     places = itertools.count()
@@ -148,7 +151,7 @@ def iterate(listed: Iterable, every: int = 1, part: tuple = (1, 1)) -> Iterator[
             yield source
 
 
-def count(listed: Iterable, every: int = 1, part: tuple = (1, 1)) -> int:
+def count(listed: Iterable[Source], every: int = 1, part: tuple[int, int] = (1, 1)) -> int:
     """Count what :func:`iterate` gives, by the frames that videos declare."""
     total = sum(len(source) if isinstance(source, Video) else 1 for source in listed)
     first, step = every * (part[0] - 1), every * part[1]
@@ -156,26 +159,28 @@ def count(listed: Iterable, every: int = 1, part: tuple = (1, 1)) -> int:
 
 
 def to_bgr(content: Union[np.ndarray, Image.Image]) -> np.ndarray:
-    """Turn a picture in memory into uint8 BGR ``(H0, W0, 3)``.
+    """Convert an image in memory to uint8 BGR ``(H0, W0, 3)``.
 
     Args:
-        content: PIL picture (EXIF orientation is applied, alpha dropped), or
-            uint8 ``(H0, W0)`` grey, ``(H0, W0, 3)`` BGR, ``(H0, W0, 4)`` BGRA.
+        content: PIL image (converted like a file), or uint8 ``(H0, W0)`` grey,
+            ``(H0, W0, 3)`` BGR, ``(H0, W0, 4)`` BGRA.
 
     Raises:
         SampleError: If it is something else.
     """
     if isinstance(content, Image.Image):
-        picture = ImageOps.exif_transpose(content).convert('RGB')
-        return np.ascontiguousarray(np.asarray(picture)[..., ::-1])
+        try:
+            return pil_to_bgr(content)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise SampleError(f'the PIL image cannot be used: {error}') from error
     if not isinstance(content, np.ndarray):
         raise SampleError(
-            f'{type(content).__name__} is no picture; give a path, an array or a PIL picture'
+            f'{type(content).__name__} is no image; give a path, an array or a PIL image'
         )
     channels = content.shape[2] if content.ndim == 3 else 1 if content.ndim == 2 else 0
     if content.dtype != np.uint8 or channels not in (1, 3, 4) or 0 in content.shape:
         raise SampleError(
-            f'an array of {content.dtype} and shape {content.shape} is no picture; give uint8 '
+            f'an array of {content.dtype} and shape {content.shape} is no image; give uint8 '
             '(H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA'
         )
     if channels == 1:
@@ -183,51 +188,47 @@ def to_bgr(content: Union[np.ndarray, Image.Image]) -> np.ndarray:
     return np.ascontiguousarray(content[..., :3])
 
 
-def natural_key(path: str) -> list:
+def natural_key(path: str) -> list[tuple[int, str]]:
     """Sort key in which numbers count as numbers."""
     parts = re.split(r'(\d+)', path)
     return [(int(part), part) if k % 2 else (0, part.lower()) for k, part in enumerate(parts)]
 
 
-@dataclass(frozen=True)
-class _Files:
-    root: str
-    files: list
-
-
-def _files_of(value: str) -> _Files:
+def _expand(value: str) -> tuple[str, list[str]]:
+    """Return the folder that names are relative to, and the files that an input stands for."""
     if os.path.isdir(value):
         files = _usable(os.path.join(value, name) for name in os.listdir(value))
         if not files:
             raise FileNotFoundError(
-                f'{value} holds no picture ({", ".join(SUFFIXES)}) and no video '
+                f'{value} holds no image ({", ".join(IMAGE_SUFFIXES)}) and no video '
                 f"({', '.join(VIDEO_SUFFIXES)}); a glob such as '{value}/**/*.jpg' goes deeper"
             )
-        return _Files(value, files)
+        return value, files
     if os.path.exists(value):
-        return _Files(os.path.dirname(value) or '.', [value])
-    if WILDCARDS.search(value):
+        return os.path.dirname(value) or '.', [value]
+    wildcard = WILDCARDS.search(value)
+    if wildcard:
         files = _usable(glob.glob(value, recursive=True))
         if not files:
-            raise FileNotFoundError(f'no picture and no video matches {value!r}')
-        fixed = value[: WILDCARDS.search(value).start()]
-        return _Files(os.path.dirname(fixed) or '.', files)
+            raise FileNotFoundError(f'no image and no video matches {value!r}')
+        fixed = value[: wildcard.start()]
+        return os.path.dirname(fixed) or '.', files
     raise FileNotFoundError(f'{value} does not exist')
 
 
-def _usable(paths: Iterable[str]) -> list:
-    known = SUFFIXES + VIDEO_SUFFIXES
+def _usable(paths: Iterable[str]) -> list[str]:
+    known = IMAGE_SUFFIXES + VIDEO_SUFFIXES
     return sorted((path for path in paths if path.lower().endswith(known)), key=natural_key)
 
 
-def _source(path: str, root: str) -> Union[Picture, Video]:
+def _source(path: str, root: str) -> Source:
     name = os.path.splitext(os.path.relpath(os.path.abspath(path), root))[0].replace(os.sep, '/')
     is_video = path.lower().endswith(VIDEO_SUFFIXES)
-    return Video(name, path) if is_video else Picture(name, path)
+    return Video(name, path) if is_video else InputImage(name, path)
 
 
-def _check_names(listed: Sequence) -> None:
-    seen = {}
+def _check_names(listed: Sequence[Source]) -> None:
+    seen: dict[str, Source] = {}
     for source in listed:
         other = seen.setdefault(source.name, source)
         if other is not source:

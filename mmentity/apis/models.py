@@ -18,7 +18,7 @@ def usable_device(device: str) -> str:
     """Check that a device exists and computes.
 
     Raises:
-        ValueError: If it does not; the sentence names those that do.
+        ValueError: If it does not; the message names those that do.
     """
     try:
         torch.zeros(1, device=torch.device(device)).add(1)

@@ -1,14 +1,15 @@
-"""The entities of one picture, as a user gets them."""
+"""The entities of one image, as a user gets them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import Any, Optional, Union
 
 import cv2
 import numpy as np
 from mmdet.structures import DetDataSample
 from PIL import Image
 
+from mmentity.apis.lazy_map import LazyEntityMap
 from mmentity.structures import EntityMap
 from mmentity.visualization.drawing import draw_entities
 
@@ -17,21 +18,22 @@ ORDERS = ('score', 'area', 'position')
 
 @dataclass(frozen=True, eq=False, repr=False)
 class EntityResult:
-    """The entities that a model found in one picture.
+    """The entities that a model found in one image.
 
     Row k of every array is entity k + 1 of the map; rows come in descending
-    score as long as they have not been put in another :meth:`order`.
+    score as long as they have not been put in another :meth:`order`. Filters
+    and orders change the rows only; the map follows when it is asked for.
 
     Attributes:
-        name: Name of the picture, see :class:`mmentity.apis.inputs.Picture`.
-        entities: The entity map; every entity has a pixel.
+        name: Name of the image, see :class:`mmentity.apis.inputs.InputImage`.
+        lazy_map: The map as the model numbered it, and which entity each row is.
         scores: float32 ``(K,)``, 0..1.
         labels: int64 ``(K,)``, all 0 for models of entities.
         boxes_xyxy_px: int64 ``(K, 4)``, right and bottom exclusive.
-        areas: int64 ``(K,)``, px.
-        path: File of the picture, where it has one.
+        areas: int64 ``(K,)``, px, all positive.
+        path: File of the image, where it has one.
         frame: Number of the frame in a video.
-        image: The picture itself, uint8 RGB ``(H, W, 3)``, where it was kept.
+        image: The image itself, uint8 RGB ``(H, W, 3)``, where it was kept.
 
     Examples:
         >>> result = inferencer.predict('street.jpg').select(score_thr=0.5)
@@ -40,7 +42,7 @@ class EntityResult:
     """
 
     name: str
-    entities: EntityMap
+    lazy_map: LazyEntityMap
     scores: np.ndarray
     labels: np.ndarray
     boxes_xyxy_px: np.ndarray
@@ -50,26 +52,28 @@ class EntityResult:
     image: Optional[np.ndarray] = None
 
     @classmethod
-    def from_sample(cls, sample: DetDataSample, name: str = '', **more) -> 'EntityResult':
-        """Take over the prediction of a model; queries without a pixel are left out.
+    def from_sample(cls, sample: DetDataSample, name: str = '', **more: Any) -> 'EntityResult':
+        """Take over the prediction of a model; queries without a pixel are dropped.
 
         Args:
             sample: Sample with ``pred_entity_map`` and ``pred_instances``.
-            name: Name of the picture.
+            name: Name of the image.
             **more: ``path``, ``frame`` and ``image``.
         """
         instances = sample.pred_instances.cpu().numpy()
-        entities = EntityMap(sample.pred_entity_map.ids.cpu().numpy(), len(instances.scores))
-        result = cls(
-            name=name,
-            entities=entities,
-            scores=instances.scores,
-            labels=instances.labels,
-            boxes_xyxy_px=instances.bboxes.astype(np.int64),
-            areas=instances.areas,
+        rows = np.flatnonzero(instances.areas)
+        # queries without a pixel have the lowest scores, so that they end the numbering
+        largest = int(rows.max(initial=-1)) + 1
+        source = EntityMap(sample.pred_entity_map.ids.cpu().numpy(), largest)
+        return cls(
+            name,
+            LazyEntityMap(source, rows + 1),
+            instances.scores[rows],
+            instances.labels[rows],
+            instances.bboxes[rows].astype(np.int64),
+            instances.areas[rows],
             **more,
         )
-        return result._take(np.flatnonzero(instances.areas))
 
     def __len__(self) -> int:
         """Return the number of entities."""
@@ -81,6 +85,14 @@ class EntityResult:
         return f'EntityResult({self.name!r}, {size}, {len(self)} entities)'
 
     @property
+    def entities(self) -> EntityMap:
+        """The entity map; entity k is row k - 1."""
+        entities = self.lazy_map.numbered()
+        # it takes the place of the model's map, so that pixels are renumbered once
+        object.__setattr__(self, 'lazy_map', LazyEntityMap(entities))
+        return entities
+
+    @property
     def entity_map(self) -> np.ndarray:
         """Ids of the pixels, int32 ``(H, W)``: 0 = no entity, k = row k - 1."""
         return self.entities.ids[0]
@@ -88,15 +100,31 @@ class EntityResult:
     @property
     def height(self) -> int:
         """Height of the map in px."""
-        return self.entities.height
+        return self.lazy_map.source.height
 
     @property
     def width(self) -> int:
         """Width of the map in px."""
-        return self.entities.width
+        return self.lazy_map.source.width
+
+    def take(self, rows: Union[np.ndarray, Sequence[int]]) -> 'EntityResult':
+        """Keep the given rows and number them from 1 in the given order.
+
+        Args:
+            rows: int ``(N,)``, each row at most once.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self,
+            lazy_map=self.lazy_map.take(rows),
+            scores=self.scores[rows],
+            labels=self.labels[rows],
+            boxes_xyxy_px=self.boxes_xyxy_px[rows],
+            areas=self.areas[rows],
+        )
 
     def keep(self, score_thr: float = 0.0, min_area: int = 0) -> np.ndarray:
-        """Tell which entities reach both thresholds, bool ``(K,)``.
+        """Return which entities reach both thresholds, bool ``(K,)``.
 
         Args:
             score_thr: Lowest score, 0..1.
@@ -105,8 +133,8 @@ class EntityResult:
         return (self.scores >= score_thr) & (self.areas >= min_area)
 
     def select(self, score_thr: float = 0.0, min_area: int = 0) -> 'EntityResult':
-        """Leave out entities below a threshold and number the others anew from 1."""
-        return self._take(np.flatnonzero(self.keep(score_thr, min_area)))
+        """Drop entities below a threshold and number the others from 1."""
+        return self.take(np.flatnonzero(self.keep(score_thr, min_area)))
 
     def order(self, by: str = 'score', reverse: bool = False) -> np.ndarray:
         """Return the rows in an order, int64 ``(K,)``.
@@ -114,7 +142,7 @@ class EntityResult:
         Args:
             by: ``'score'``, best first; ``'area'``, largest first; ``'position'``,
                 by the top, then the left side of the box.
-            reverse: Whether to turn the order round.
+            reverse: Whether to reverse the order.
 
         Raises:
             ValueError: If there is no such order.
@@ -130,35 +158,37 @@ class EntityResult:
         return rows[::-1] if reverse else rows
 
     def ordered(self, by: str = 'score', reverse: bool = False) -> 'EntityResult':
-        """Put the entities in an :meth:`order` and number them so from 1."""
-        return self._take(self.order(by, reverse))
+        """Put the entities in an :meth:`order` and number them from 1."""
+        return self.take(self.order(by, reverse))
 
     def resize(self, height: int, width: int) -> 'EntityResult':
-        """Resize the map by nearest neighbour; entities that vanish are left out."""
+        """Resize the map by nearest neighbour; entities that vanish are dropped."""
         if (height, width) == (self.height, self.width):
             return self
-        entities = self.entities.resize(height, width)
+        lazy_map = self.lazy_map.resize(height, width)
         image = self.image
         if image is not None:
-            image = np.asarray(Image.fromarray(image).resize((width, height), Image.BILINEAR))
+            image = np.asarray(
+                Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+            )
         resized = replace(
             self,
-            entities=entities,
-            areas=entities.areas,
-            boxes_xyxy_px=entities.boxes_xyxy_px,
+            lazy_map=lazy_map,
+            areas=lazy_map.areas,
+            boxes_xyxy_px=lazy_map.boxes_xyxy_px,
             image=image,
         )
-        return resized._take(np.flatnonzero(resized.areas))
+        return resized.take(np.flatnonzero(resized.areas))
 
     def masks(self) -> np.ndarray:
-        """Return boolean masks ``(K, H, W)``; they take K times the map."""
+        """Return boolean masks ``(K, H, W)``, K bytes for each pixel."""
         return self.entities.masks()
 
-    def rles(self) -> list:
+    def rles(self) -> list[dict[str, Any]]:
         """Return the masks as compressed COCO RLE, with ``counts`` as text."""
         return [{**rle, 'counts': rle['counts'].decode()} for rle in self.entities.rles()]
 
-    def polygons(self) -> list:
+    def polygons(self) -> list[list[list[float]]]:
         """Return the outlines of each entity as COCO polygons.
 
         Outlines run through the centres of the outermost pixels; holes are filled,
@@ -169,27 +199,29 @@ class EntityResult:
             For each entity a list of ``[x0, y0, x1, y1, ...]`` in px.
         """
         polygons = []
-        for k, (x0, y0, x1, y1) in enumerate(self.boxes_xyxy_px.tolist()):
-            mask = (self.entity_map[y0:y1, x0:x1] == k + 1).astype(np.uint8)
+        for row, box in enumerate(self.boxes_xyxy_px.tolist()):
             outlines, _ = cv2.findContours(
-                mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(x0, y0)
+                self.lazy_map.mask(row, box).view(np.uint8),
+                cv2.RETR_EXTERNAL,
+                cv2.CHAIN_APPROX_SIMPLE,
+                offset=box[:2],
             )
             polygons.append([line.ravel().tolist() for line in outlines if len(line) >= 3])
         return polygons
 
     def cutouts(self, image: Optional[np.ndarray] = None) -> Iterator[np.ndarray]:
-        """Cut each entity out of the picture, with the rest of its box transparent.
+        """Cut each entity out of the image, with the rest of its box transparent.
 
         Args:
-            image: uint8 RGB ``(H, W, 3)``; the kept picture by default.
+            image: uint8 RGB ``(H, W, 3)``; by default the one that was kept.
 
         Yields:
             uint8 RGBA ``(h, w, 4)`` of each entity, as large as its box.
         """
-        image = self._picture(image)
-        for k, (x0, y0, x1, y1) in enumerate(self.boxes_xyxy_px.tolist()):
-            inside = self.entity_map[y0:y1, x0:x1] == k + 1
-            yield np.dstack([image[y0:y1, x0:x1], inside.view(np.uint8) * np.uint8(255)])
+        image = self.checked_image(image)
+        for row, (x0, y0, x1, y1) in enumerate(self.boxes_xyxy_px.tolist()):
+            mask = self.lazy_map.mask(row, (x0, y0, x1, y1))
+            yield np.dstack([image[y0:y1, x0:x1], mask.view(np.uint8) * np.uint8(255)])
 
     def draw(
         self,
@@ -198,21 +230,21 @@ class EntityResult:
         contours: bool = True,
         texts: Optional[Sequence[str]] = None,
     ) -> Image.Image:
-        """Draw the entities over the picture.
+        """Draw the entities over the image.
 
         Args:
-            image: uint8 RGB ``(H, W, 3)``; the kept picture by default.
+            image: uint8 RGB ``(H, W, 3)``; by default the one that was kept.
             alpha: Share of the colour, 0..1.
             contours: Whether to draw outlines.
             texts: A text for each entity.
 
         Returns:
-            A PIL picture.
+            A PIL image.
         """
-        drawn = draw_entities(self._picture(image), self.entities, alpha, contours, texts)
+        drawn = draw_entities(self.checked_image(image), self.entities, alpha, contours, texts)
         return Image.fromarray(drawn)
 
-    def records(self) -> list:
+    def records(self) -> list[dict[str, Any]]:
         """Return a dict of plain numbers for each entity.
 
         Returns:
@@ -230,31 +262,20 @@ class EntityResult:
             for k, (score, label, box, area) in enumerate(zip(*columns), start=1)
         ]
 
-    def _picture(self, image: Optional[np.ndarray]) -> np.ndarray:
+    def checked_image(self, image: Optional[np.ndarray] = None) -> np.ndarray:
+        """Return the given image, by default the kept one, if it has the size of the map.
+
+        Raises:
+            ValueError: If it has another size, or none was kept.
+        """
         image = self.image if image is None else image
         if image is None:
             raise ValueError(
-                f'the picture of {self.name!r} was not kept; ask for keep_image=True or give it'
+                f'the image of {self.name!r} was not kept; ask for keep_image=True or give it'
             )
         if image.shape[:2] != (self.height, self.width):
             raise ValueError(
-                f'the picture is {image.shape[0]}x{image.shape[1]}, its entity map '
+                f'the image is {image.shape[0]}x{image.shape[1]}, its entity map '
                 f'{self.height}x{self.width} (height x width)'
             )
         return image
-
-    def _take(self, rows: np.ndarray) -> 'EntityResult':
-        """Keep the given rows, in their order."""
-        numbers = np.zeros(len(self), dtype=np.int32)
-        numbers[rows] = np.arange(1, len(rows) + 1)
-        ids = self.entities.ids
-        if (numbers != np.arange(1, len(self) + 1))[self.areas > 0].any():
-            ids = self.entities.renumber(numbers)
-        return replace(
-            self,
-            entities=EntityMap(ids, len(rows)),
-            scores=self.scores[rows],
-            labels=self.labels[rows],
-            boxes_xyxy_px=self.boxes_xyxy_px[rows],
-            areas=self.areas[rows],
-        )

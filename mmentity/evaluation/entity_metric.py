@@ -5,14 +5,13 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
-from torch import Tensor
 
 from mmentity.evaluation.coco_tables import (
     PRECISIONS,
@@ -23,6 +22,7 @@ from mmentity.evaluation.coco_tables import (
 )
 from mmentity.registry import METRICS
 from mmentity.structures import EntityMap
+from mmentity.utils.arrays import to_numpy
 from mmentity.utils.files import whole_file
 
 Rle = dict[str, Any]
@@ -91,11 +91,11 @@ class EntityMetric(BaseMetric):
                     'EntityMetric scores models with an EntityFusionHead'
                 )
             instances = sample['pred_instances']
-            scores = _numpy(instances['scores']).astype(np.float64)
-            predicted = EntityMap(_numpy(sample['pred_entity_map']['ids']), len(scores))
+            scores = to_numpy(instances['scores']).astype(np.float64)
+            predicted = EntityMap(to_numpy(sample['pred_entity_map']['ids']), len(scores))
             overlapping = sample.get('pred_overlap_instances', instances)
             rles = _as_rles(overlapping, sample['img_id']) if self.overlap else []
-            rle_scores = _numpy(overlapping['scores']).astype(np.float64)
+            rle_scores = to_numpy(overlapping['scores']).astype(np.float64)
             result: dict[str, Any] = {'img_id': sample['img_id']}
             if not self.format_only:
                 ground_truth = _GroundTruth(sample)
@@ -152,9 +152,9 @@ class _GroundTruth:
                 'or set format_only'
             )
         instances = sample['gt_instances']
-        self.areas = _numpy(instances['areas'])
-        self.iscrowd = _numpy(instances['iscrowd'])
-        self.entities = EntityMap(_numpy(sample['gt_entity_map']['ids']), len(self.areas))
+        self.areas = to_numpy(instances['areas'])
+        self.iscrowd = to_numpy(instances['iscrowd'])
+        self.entities = EntityMap(to_numpy(sample['gt_entity_map']['ids']), len(self.areas))
 
     def table_of_map(self, predicted: EntityMap, scores: np.ndarray) -> OverlapTable:
         """Overlaps with disjoint predictions, from one joint histogram."""
@@ -192,7 +192,7 @@ def _as_rles(instances: Mapping[str, Any], img_id: int) -> list[Rle]:
     masks = instances['masks']
     if len(masks) and isinstance(masks[0], dict):
         return list(masks)
-    return [mask_utils.encode(np.asfortranarray(_numpy(m), dtype=np.uint8)) for m in masks]
+    return [mask_utils.encode(np.asfortranarray(to_numpy(m), dtype=np.uint8)) for m in masks]
 
 
 def _coco_results(img_id: int, rles: list[Rle], scores: np.ndarray) -> list[dict[str, Any]]:
@@ -205,7 +205,3 @@ def _coco_results(img_id: int, rles: list[Rle], scores: np.ndarray) -> list[dict
         }
         for rle, score in zip(rles, scores)
     ]
-
-
-def _numpy(value: Union[Tensor, np.ndarray]) -> np.ndarray:
-    return value.cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)

@@ -95,6 +95,12 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         )
         del sample.gt_view_maps
 
+    def to_rgb(self, view: Tensor) -> Tensor:
+        """Undo the normalisation of one padded view ``(3, H, W)``; returns uint8 RGB."""
+        values = view * self.std + self.mean
+        values = values if self._channel_conversion else values.flip(0)
+        return values.clamp(0, 255).round().byte()
+
 
 def _check_views(images: Sequence[Tensor], samples: SampleList) -> None:
     counts = [len(views) for views in images]

@@ -45,6 +45,12 @@ def check_dependencies() -> None:
             )
 
 
+def installed_version(module: str) -> Optional[str]:
+    """Find the version of a package by the name under which it is imported; None if unknown."""
+    others = {'PIL': ('pillow',), 'numpy': ('numpy',)}
+    return _version(NEEDED[module][0] if module in NEEDED else others[module])
+
+
 def _version(distributions: tuple) -> Optional[str]:
     for name in distributions:
         try:

@@ -1,4 +1,4 @@
-"""Pictures and plots."""
+"""Drawings of images with their entities, and plots."""
 
 from mmentity.visualization.entity_visualizer import EntityVisualizer
 

@@ -1,14 +1,14 @@
-"""Curves of a training run, from the scalars that mmengine logs."""
+"""Curves of a training, from the scalars that mmengine logs."""
 
 import contextlib
 import json
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from mmentity.utils.files import whole_file
 
 
-def read_scalars(work_dir: Path) -> list:
+def read_scalars(work_dir: Path) -> list[dict[str, Any]]:
     """Read the logged scalars of all runs in a work directory, oldest first.
 
     Damaged lines are skipped.
@@ -16,7 +16,7 @@ def read_scalars(work_dir: Path) -> list:
     Returns:
         One dict for each logged step, with ``step`` and the scalars.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         for line in path.read_text(errors='replace').splitlines():
             # a run that was killed, or a full disk, leaves half a line
@@ -26,7 +26,7 @@ def read_scalars(work_dir: Path) -> list:
 
 
 def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
-    """Draw loss and one validation metric against the iteration.
+    """Plot the loss and one validation metric against the iteration.
 
     Where a run was resumed, the newest value of an iteration counts.
 
@@ -42,7 +42,7 @@ def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
     values = {row['step']: row[metric] for row in rows if metric in row}
     if not losses:
         return None
-    # pyplot would start an interactive backend; a figure of its own needs no screen
+    # pyplot would start an interactive backend, a bare figure needs no screen
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

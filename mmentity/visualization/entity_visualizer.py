@@ -1,5 +1,6 @@
 """Visualizer of predictions for mmengine's runner."""
 
+from collections.abc import Sequence
 from typing import Optional
 
 import numpy as np
@@ -11,12 +12,12 @@ from PIL import Image
 from mmentity.registry import VISUALIZERS
 from mmentity.structures.palette import entity_colours
 from mmentity.visualization.drawing import draw_entities, side_by_side
-from mmentity.visualization.sample_maps import Drawable, prediction_of, truth_of
+from mmentity.visualization.sample_maps import Drawable, ground_truth_of, prediction_of
 
 
 @VISUALIZERS.register_module()
 class EntityVisualizer(Visualizer):
-    """Draw picture, truth and prediction side by side.
+    """Draw image, ground truth and prediction side by side.
 
     Works with mmdet's ``DetVisualizationHook``, so with ``--show-dir``.
 
@@ -63,26 +64,27 @@ class EntityVisualizer(Visualizer):
         Args:
             name: Title of the window or name in the backends.
             image: uint8 RGB ``(H, W, 3)``.
-            data_sample: Sample with a truth, a prediction of any task, or both.
-            draw_gt: Whether to draw the truth, where there is one.
+            data_sample: Sample with ground truth, a prediction of any task, or both.
+            draw_gt: Whether to draw the ground truth, where there is one.
             draw_pred: Whether to draw the prediction.
             show: Whether to open a window.
             wait_time: Seconds that the window stays; 0 waits for a key.
-            pred_score_thr: Entities below this score are left out, 0..1.
-            out_file: Where to save; the backends get the picture otherwise.
+            pred_score_thr: Entities below this score are not drawn, 0..1.
+            out_file: Where to save; the backends get the drawing otherwise.
             step: Step in the backends.
         """
-        panels, titles = [image], ['picture']
-        truth = truth_of(data_sample) if draw_gt and data_sample is not None else None
-        if truth is not None:
-            panels.append(self._draw(image, truth, None))
-            titles.append(f'truth: {truth.entities.num_entities} entities')
-        prediction = None
+        panels, titles = [image], ['image']
+        drawables: dict[str, Optional[Drawable]] = {}
+        if draw_gt and data_sample is not None:
+            drawables['ground truth'] = ground_truth_of(data_sample)
         if draw_pred and data_sample is not None:
-            prediction = prediction_of(data_sample, pred_score_thr, len(self._classes))
-        if prediction is not None:
-            panels.append(self._draw(image, prediction, self.texts))
-            titles.append(f'prediction: {prediction.entities.num_entities} entities')
+            num_classes = len(self._classes)
+            drawables['prediction'] = prediction_of(data_sample, pred_score_thr, num_classes)
+        for title, drawable in drawables.items():
+            if drawable is not None:
+                texts = self.texts if title == 'prediction' else None
+                panels.append(self._draw(image, drawable, texts))
+                titles.append(f'{title}: {drawable.entities.num_entities} entities')
         drawn = side_by_side(panels, titles)
         self.set_image(drawn)
         if show:
@@ -94,27 +96,20 @@ class EntityVisualizer(Visualizer):
 
     def _draw(self, image: np.ndarray, drawable: Drawable, texts: Optional[str]) -> np.ndarray:
         """Draw entities; those of class-aware tasks carry the name of their class."""
-        labels = drawable.labels
-        colours = entity_colours(drawable.entities.num_entities)
-        if drawable.by_class:
+        entities, labels, scores, by_class = drawable
+        colours = None
+        if by_class:
             colours = entity_colours(len(self._classes))[np.append(0, labels + 1)]
-        lines = [[] for _ in labels]
+        columns = []
         if len(self._classes) > 1:
-            lines = [[self._classes[label]] for label in labels]
-        for k, line in enumerate(lines):
-            if texts == 'id':
-                line.append(str(k + 1))
-            elif texts == 'score' and drawable.scores is not None:
-                line.append(f'{drawable.scores[k]:.2f}')
-        written = [' '.join(line) for line in lines]
-        return draw_entities(
-            image,
-            drawable.entities,
-            self.alpha,
-            texts=written if any(written) else None,
-            colours=colours,
-        )
+            columns.append([self._classes[label] for label in labels])
+        if texts == 'id':
+            columns.append([str(number) for number in range(1, len(labels) + 1)])
+        elif texts == 'score' and scores is not None:
+            columns.append([f'{score:.2f}' for score in scores])
+        written = [' '.join(line) for line in zip(*columns)] or None
+        return draw_entities(image, entities, self.alpha, texts=written, colours=colours)
 
     @property
-    def _classes(self) -> tuple:
+    def _classes(self) -> Sequence[str]:
         return (self.dataset_meta or {}).get('classes', ('entity',))

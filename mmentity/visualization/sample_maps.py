@@ -1,4 +1,4 @@
-"""What there is to draw of a sample, whatever its task."""
+"""The entities to draw of a sample of any task."""
 
 from typing import NamedTuple, Optional
 
@@ -7,10 +7,11 @@ from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.structures import DetDataSample
 
 from mmentity.structures import EntityMap
+from mmentity.utils.arrays import to_numpy
 
 
 class Drawable(NamedTuple):
-    """Entities of one picture with what can be written on them.
+    """Entities of one image with their labels and scores.
 
     Attributes:
         entities: K entities.
@@ -26,14 +27,15 @@ class Drawable(NamedTuple):
     by_class: bool
 
 
-def truth_of(sample: DetDataSample) -> Optional[Drawable]:
-    """Truth that :class:`PackEntityInputs` put into a sample, or None."""
+def ground_truth_of(sample: DetDataSample) -> Optional[Drawable]:
+    """Ground truth that :class:`PackEntityInputs` put into a sample, or None."""
     if 'gt_entity_map' not in sample:
         return None
     # without labels the entities are counted from the map
     labels = sample.gt_instances.get('labels', None) if 'gt_instances' in sample else None
-    entities = EntityMap(_numpy(sample.gt_entity_map.ids), None if labels is None else len(labels))
-    labels = np.zeros(entities.num_entities, int) if labels is None else _numpy(labels)
+    num_entities = None if labels is None else len(labels)
+    entities = EntityMap(to_numpy(sample.gt_entity_map.ids), num_entities)
+    labels = np.zeros(entities.num_entities, int) if labels is None else to_numpy(labels)
     return Drawable(entities, labels, None, 'gt_sem_seg' in sample)
 
 
@@ -42,38 +44,34 @@ def prediction_of(sample: DetDataSample, score_thr: float, num_classes: int) -> 
 
     Args:
         sample: Predicted sample.
-        score_thr: Scored entities below this are left out, 0..1.
+        score_thr: Scored entities below this are dropped, 0..1.
         num_classes: Classes of the model; the value of a panoptic map where
             nothing is.
     """
     if 'pred_entity_map' in sample or 'pred_instances' in sample:
         return _scored(sample, score_thr)
     if 'pred_panoptic_seg' in sample:
-        values = _numpy(sample.pred_panoptic_seg.sem_seg)[0]
+        values = to_numpy(sample.pred_panoptic_seg.sem_seg)[0]
         found = np.setdiff1d(values, [num_classes])
-        entities = EntityMap.from_segment_ids(values, found)
+        entities = EntityMap.from_segment_ids(values, found.tolist())
         return Drawable(entities, found % INSTANCE_OFFSET, None, False)
     if 'pred_sem_seg' in sample:
-        values = _numpy(sample.pred_sem_seg.data)[0]
+        values = to_numpy(sample.pred_sem_seg.data)[0]
         found = np.unique(values)
-        return Drawable(EntityMap.from_segment_ids(values, found), found, None, True)
+        return Drawable(EntityMap.from_segment_ids(values, found.tolist()), found, None, True)
     return None
 
 
 def _scored(sample: DetDataSample, score_thr: float) -> Drawable:
     instances = sample.pred_instances
-    scores = _numpy(instances.scores)
+    scores = to_numpy(instances.scores)
     if 'pred_entity_map' in sample:
-        entities = EntityMap(_numpy(sample.pred_entity_map.ids), len(scores))
+        entities = EntityMap(to_numpy(sample.pred_entity_map.ids), len(scores))
     elif isinstance(instances.masks, list):
         height, width = sample.ori_shape[:2]
         entities = EntityMap.from_segmentations(instances.masks, height, width)
     else:
-        entities = EntityMap.from_masks(_numpy(instances.masks))
-    labels = _numpy(instances.labels) if 'labels' in instances else np.zeros(len(scores), int)
+        entities = EntityMap.from_masks(to_numpy(instances.masks))
+    labels = to_numpy(instances.labels) if 'labels' in instances else np.zeros(len(scores), int)
     keep = (scores >= score_thr) & (entities.areas > 0)
     return Drawable(entities.select(keep), labels[keep], scores[keep], False)
-
-
-def _numpy(value: object) -> np.ndarray:
-    return value.cpu().numpy()

@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from mmentity.apis import EntityInferencer, EntityResult
+from mmentity.apis.lazy_map import LazyEntityMap
 from mmentity.apis.models import read_config
 from mmentity.cli import main
 from mmentity.structures import EntityMap
@@ -56,7 +57,7 @@ def predict_tool():
 
 
 def scene(seed, height=48, width=64):
-    """A picture of coloured squares, uint8 RGB."""
+    """An image of coloured squares, uint8 RGB."""
     rng = np.random.default_rng(seed)
     squares = rng.integers(0, 255, (height // 8, width // 8, 3), np.uint8)
     return squares.repeat(8, axis=0).repeat(8, axis=1)
@@ -74,7 +75,7 @@ def make_result(ids, scores, name='0', **more):
     entities = EntityMap(np.asarray(ids, dtype=np.int32), len(scores))
     return EntityResult(
         name,
-        entities,
+        LazyEntityMap(entities),
         np.asarray(scores, dtype=np.float32),
         np.zeros(len(scores), dtype=np.int64),
         entities.boxes_xyxy_px,

@@ -14,7 +14,7 @@ from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
 from mmentity.utils.shipped_configs import find_config
 from tests.apis.conftest import MODEL, save_scenes, scene
-from tests.apis.test_pictures import write_video
+from tests.apis.test_inputs import write_video
 from tests.models.parity import build, tiny_options
 
 
@@ -55,7 +55,7 @@ def test_all_kinds_of_input_give_the_same(inferencer, tmp_path):
 
 
 def test_batches_change_nothing(inferencer, tmp_path):
-    """Pictures of other sizes in between must not change the padding of a picture."""
+    """Images of other sizes in between must not change the padding of an image."""
     folder = save_scenes(tmp_path, 5)
     Image.fromarray(scene(9, 64, 32)).save(folder / '2.png')
     alone = list(inferencer(folder))
@@ -64,7 +64,7 @@ def test_batches_change_nothing(inferencer, tmp_path):
     assert all(map(same, together, alone))
 
 
-def test_pictures_are_read_when_they_are_asked_for(inferencer, tmp_path):
+def test_images_are_read_when_they_are_asked_for(inferencer, tmp_path):
     folder = save_scenes(tmp_path, 30)
     read, loader, lock = [], inferencer.loader, threading.Lock()
 
@@ -85,30 +85,30 @@ def test_pictures_are_read_when_they_are_asked_for(inferencer, tmp_path):
     assert len(read) <= 6
 
 
-def test_bad_pictures_raise_or_are_skipped(inferencer, tmp_path):
+def test_bad_images_raise_or_are_skipped(inferencer, tmp_path):
     folder = save_scenes(tmp_path, 3)
-    (folder / '1.png').write_text('no picture')
+    (folder / '1.png').write_text('no image')
     results = inferencer(folder)
     assert next(results).name == '0'
     with pytest.raises(SampleError, match='1.png is no whole picture'):
         next(results)
     assert [r.name for r in inferencer(folder, on_error='skip')] == ['0', '2']
-    ((picture, reason),) = inferencer.failures
-    assert picture.path.endswith('1.png')
+    ((image, reason),) = inferencer.failures
+    assert image.path.endswith('1.png')
     assert 'no whole picture' in reason
 
 
-def test_a_picture_too_large_for_the_memory_does_not_take_its_batch_along(inferencer, monkeypatch):
+def test_an_image_too_large_for_the_memory_does_not_take_its_batch_along(inferencer, monkeypatch):
     forward = inferencer.forward
 
     def little_memory(batch):
         if len(batch['inputs']) > 1 or batch['data_samples'][0].img_id == '000001':
-            raise torch.OutOfMemoryError('out of memory')
+            raise torch.cuda.OutOfMemoryError('out of memory')
         return forward(batch)
 
     monkeypatch.setattr(inferencer, 'forward', little_memory)
-    pictures = [scene(k)[..., ::-1] for k in range(3)]
-    assert [r.name for r in inferencer(pictures, batch_size=3, on_error='skip')] == [
+    images = [scene(k)[..., ::-1] for k in range(3)]
+    assert [r.name for r in inferencer(images, batch_size=3, on_error='skip')] == [
         '000000',
         '000002',
     ]
@@ -132,10 +132,10 @@ def test_official_weights_are_read(reference, tmp_path):
     load_weights(model, tmp_path / 'official.pth')
 
 
-def test_mistakes_get_one_sentence(weights, tmp_path):
+def test_mistakes_get_one_line(weights, tmp_path):
     (tmp_path / 'text.pth').write_text('no checkpoint')
     torch.save({'state_dict': {'a': torch.zeros(1)}}, tmp_path / 'other.pth')
-    for arguments, sentence in (
+    for arguments, message in (
         (
             ('cropformer_hornet', None, 'cpu'),
             "'cropformer_hornet'.*similar: cropformer_hornet-l_3x",
@@ -147,7 +147,7 @@ def test_mistakes_get_one_sentence(weights, tmp_path):
         ((MODEL, weights, 'cuda:9'), "device 'cuda:9' cannot be used here.*usable: cpu"),
         ((MODEL, weights, 'gpu'), "device 'gpu' cannot be used here.*usable: cpu"),
     ):
-        with pytest.raises((ValueError, FileNotFoundError), match=sentence) as caught:
+        with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
             EntityInferencer(*arguments, show_progress=False)
         assert '\n' not in str(caught.value)
 
@@ -157,9 +157,9 @@ def test_wrong_arguments_are_named(inferencer, tmp_path):
         inferencer(scene(0), on_error='ignore')
     with pytest.raises(ValueError, match='batch_size is 0'):
         inferencer(scene(0), batch_size=0)
-    (picture,) = list_inputs(scene(0).astype(np.float32))
+    (image,) = list_inputs(scene(0).astype(np.float32))
     with pytest.raises(SampleError, match='float32'):
-        inferencer.predict(picture.content)
+        inferencer.predict(image.content)
     save_scenes(tmp_path, 2)
-    with pytest.raises(ValueError, match='is more than one picture'):
+    with pytest.raises(ValueError, match='is more than one image'):
         inferencer.predict(tmp_path)

@@ -11,18 +11,19 @@ from tests.apis.conftest import save_scenes, scene
 
 
 def names(inputs, **part):
-    return [picture.name for picture in iterate(list_inputs(inputs), **part)]
+    return [image.name for image in iterate(list_inputs(inputs), **part)]
 
 
 @pytest.fixture
 def folder(tmp_path):
     save_scenes(tmp_path / 'a', 11)
-    (tmp_path / 'a' / 'notes.txt').write_text('no picture')
+    (tmp_path / 'a' / 'notes.txt').write_text('no image')
     save_scenes(tmp_path / 'b' / 'deep', 2, '.jpg')
     return tmp_path
 
 
 def write_video(path, frames=5):
+    path.parent.mkdir(exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5, (64, 48))
     for k in range(frames):
         writer.write(np.full((48, 64, 3), 40 * k, np.uint8))
@@ -48,7 +49,7 @@ def test_an_input_given_twice_counts_once(folder):
     assert names([folder / 'a', folder / 'a' / '3.png']) == [str(k) for k in range(11)]
 
 
-def test_shards_share_the_pictures_out(folder):
+def test_shards_share_the_images_out(folder):
     parts = [names(folder / 'a', part=(k, 3), every=2) for k in (1, 2, 3)]
     assert parts == [['0', '6'], ['2', '8'], ['4', '10']]
     listed = list_inputs(folder / 'a')
@@ -65,41 +66,50 @@ def test_a_video_is_its_frames(tmp_path):
     assert np.array_equal(second[1].content, frames[2].content)
 
 
-def test_a_broken_video_is_one_bad_picture(tmp_path):
+def test_a_broken_video_is_one_bad_image(tmp_path):
     (tmp_path / 'walk.mp4').write_text('no video')
     (bad,) = iterate(list_inputs(tmp_path))
     assert 'no video that OpenCV can read' in str(bad.error)
 
 
-def test_pictures_in_memory():
+def test_images_in_memory():
     rgb = scene(0)
     bgr = rgb[..., ::-1]
     listed = list_inputs([bgr, Image.fromarray(rgb)])
-    assert [picture.name for picture in listed] == ['000000', '000001']
+    assert [image.name for image in listed] == ['000000', '000001']
     for content in (bgr, Image.fromarray(rgb), np.dstack([bgr, bgr[..., 0]])):
         assert np.array_equal(to_bgr(content), bgr)
     assert np.array_equal(to_bgr(rgb[..., 0])[..., 2], rgb[..., 0])
 
 
+def test_pil_images_are_converted_like_files(tmp_path):
+    grey = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
+    Image.fromarray(grey).save(tmp_path / 'grey16.png')
+    with Image.open(tmp_path / 'grey16.png') as image:
+        assert np.array_equal(to_bgr(image)[..., 0], grey // 257)
+    with pytest.raises(SampleError, match='floating point'):
+        to_bgr(Image.fromarray(grey.astype(np.float32)))
+
+
 @pytest.mark.parametrize('content', [scene(0).astype(float), np.zeros((4,), np.uint8), 'text'])
 def test_other_arrays_are_refused(content):
-    with pytest.raises(SampleError, match='is no picture; give'):
+    with pytest.raises(SampleError, match='is no image; give'):
         to_bgr(content)
 
 
 def test_wrong_inputs_are_named(folder):
     (folder / 'empty').mkdir()
-    for inputs, sentence in (
-        (folder / 'empty', 'empty holds no picture.*no video.*a glob such as'),
+    for inputs, message in (
+        (folder / 'empty', 'empty holds no image.*no video.*a glob such as'),
         (folder / 'none.jpg', 'none.jpg does not exist'),
-        (f'{folder}/*.bmp', 'no picture and no video matches'),
+        (f'{folder}/*.bmp', 'no image and no video matches'),
         ([], 'there is no input'),
     ):
-        with pytest.raises(FileNotFoundError, match=sentence):
+        with pytest.raises(FileNotFoundError, match=message):
             list_inputs(inputs)
 
 
-def test_two_pictures_of_one_name_are_refused(folder):
+def test_two_images_of_one_name_are_refused(folder):
     Image.fromarray(scene(0)).save(folder / 'a' / '3.jpg')
     with pytest.raises(ValueError, match='3.jpg and .*3.png have the same name'):
         list_inputs(folder / 'a')

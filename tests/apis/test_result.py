@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
+from mmentity.apis.export import OutputOptions
+from mmentity.apis.export.numbering import number_entities
+from mmentity.structures import EntityMap
 from tests.apis.conftest import make_result
 
 MAP = [
@@ -19,7 +22,7 @@ def result():
     return make_result(MAP, [0.9, 0.8, 0.4], image=np.full((4, 4, 3), 7, np.uint8))
 
 
-def test_thresholds_number_the_rest_anew(result):
+def test_thresholds_renumber_the_rest(result):
     kept = result.select(score_thr=0.4, min_area=3)
     assert kept.scores.tolist() == pytest.approx([0.9, 0.8])
     assert kept.entity_map.tolist() == [[0, 0, 0, 0], [1, 1, 2, 2], [1, 1, 2, 2], [1, 1, 2, 0]]
@@ -44,6 +47,37 @@ def test_orders(result, by, reverse, rows):
         assert np.array_equal(ordered.entity_map == place + 1, np.array(MAP) == row + 1)
     assert np.array_equal(ordered.areas, ordered.entities.areas)
     assert np.array_equal(ordered.boxes_xyxy_px, ordered.entities.boxes_xyxy_px)
+
+
+def test_pixels_are_renumbered_once_and_only_when_asked_for(result, monkeypatch):
+    calls, renumber = [], EntityMap.renumber
+
+    def counting(self, numbers):
+        calls.append(len(numbers))
+        return renumber(self, numbers)
+
+    monkeypatch.setattr(EntityMap, 'renumber', counting)
+    chosen = result.ordered('position').select(score_thr=0.5).take([1, 0])
+    numbered = number_entities(result, OutputOptions(reverse=True))
+    list(chosen.cutouts()), chosen.polygons(), chosen.records()
+    assert calls == []
+    expected = [[0, 0, 0, 0], [2, 2, 1, 1], [2, 2, 1, 1], [2, 2, 1, 0]]
+    assert numbered.id_map(np.uint8).tolist() == expected
+    assert len(calls) == 1
+    assert chosen.entity_map.tolist() == expected
+    assert chosen.entity_map is not None
+    assert chosen.masks().sum() == chosen.areas.sum()
+    assert len(calls) == 2
+
+
+def test_a_selection_can_be_selected_from_before_and_after_its_map_was_made(result):
+    late, early = result.take([2, 1]), result.take([2, 1])
+    assert early.entity_map.max() == 2
+    for chosen in (late, early):
+        last = chosen.take([1])
+        assert last.scores.tolist() == pytest.approx([0.8])
+        assert np.array_equal(last.entity_map == 1, np.array(MAP) == 2)
+    assert result.entity_map.tolist() == MAP
 
 
 def test_unknown_order_is_named(result):
@@ -74,7 +108,7 @@ def test_cutouts_are_transparent_outside(result):
     assert (cutout[..., :3] == 7).all()
 
 
-def test_resizing_leaves_out_what_vanishes(result):
+def test_resizing_drops_what_vanishes(result):
     small = result.resize(2, 2)
     assert (small.height, small.width) == (2, 2)
     assert np.array_equal(small.areas, small.entities.areas)
@@ -93,7 +127,7 @@ def test_records_are_plain_numbers(result):
     }
 
 
-def test_drawing_needs_the_picture(result):
+def test_drawing_needs_the_image(result):
     assert result.draw().size == (4, 4)
     without = make_result(MAP, [0.9, 0.8, 0.4])
     with pytest.raises(ValueError, match='was not kept'):

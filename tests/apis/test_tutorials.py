@@ -25,5 +25,5 @@ def test_code_runs(path, weights, tmp_path, monkeypatch):
     exec(compile(code, str(path), 'exec'), {'__name__': 'tutorial'})
     if path.stem == 'frames_for_3d':
         assert (tmp_path / 'data/maps/room/entity_ids/1.png').is_file()
-    if path.stem == 'one_picture':
+    if path.stem == 'one_image':
         assert (tmp_path / 'street_entities.png').is_file()

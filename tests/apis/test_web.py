@@ -44,7 +44,7 @@ def test_downloads_hold_what_is_above_the_thresholds(result):
 def test_the_page_gets_every_entity_once(result):
     described = describe(result, 'key')
     assert [entity['id'] for entity in described['entities']] == [1, 2, 3, 4]
-    assert described['picture'].startswith('data:image/jpeg')
+    assert described['image'].startswith('data:image/jpeg')
     assert (described['width'], described['height']) == (40, 20)
 
 
@@ -56,7 +56,7 @@ def test_only_a_few_results_are_kept(result):
         store.get(keys[0])
 
 
-def test_a_missing_extra_gets_one_sentence(monkeypatch, capsys):
+def test_a_missing_extra_gets_one_line(monkeypatch, capsys):
     monkeypatch.setattr(server, 'find_spec', lambda name: None)
     with pytest.raises(ImportError, match=r'needs gradio, which is not there; run: pip install'):
         check_web_extra()
@@ -70,9 +70,9 @@ class CountingInferencer:
     def __init__(self, inferencer):
         self.inferencer, self.calls = inferencer, 0
 
-    def predict(self, picture):
+    def predict(self, image):
         self.calls += 1
-        return self.inferencer.predict(picture)
+        return self.inferencer.predict(image)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_the_page_in_a_browser(browser, site, outgoing, inferencer, tmp_path):
     assert len(json.loads((tmp_path / 'entities.json').read_text())['entities']) == keep.sum()
     assert len(zipfile.ZipFile(tmp_path / 'cutouts.zip').namelist()) == keep.sum()
 
-    (tmp_path / 'bad.png').write_text('no picture')
+    (tmp_path / 'bad.png').write_text('no image')
     page.click('#drop button[aria-label="Clear"], #drop [aria-label="Remove this file"]')
     page.set_input_files('#drop input[type=file]', tmp_path / 'bad.png')
     page.wait_for_selector('text=is no whole picture')

@@ -59,25 +59,25 @@ def test_side_by_side():
     assert (sheet[16:, 60:] == 7).all()
 
 
-def sample(with_truth):
+def sample(with_gt):
     ids = torch.from_numpy(halves().ids)
     sample = DetDataSample(
         pred_entity_map=PixelData(ids=ids),
         pred_instances=InstanceData(scores=torch.tensor([0.9, 0.2])),
     )
-    if with_truth:
+    if with_gt:
         sample.gt_entity_map = PixelData(ids=ids)
         sample.gt_instances = InstanceData(areas=torch.ones(2))
     return sample
 
 
-@pytest.mark.parametrize(('with_truth', 'panels'), [(True, 3), (False, 2)])
+@pytest.mark.parametrize(('with_gt', 'panels'), [(True, 3), (False, 2)])
 @pytest.mark.parametrize('texts', [None, 'id', 'score'])
-def test_visualizer_writes_the_panels(tmp_path, with_truth, panels, texts):
+def test_visualizer_writes_the_panels(tmp_path, with_gt, panels, texts):
     visualizer = EntityVisualizer(texts=texts)
     img = np.full((40, 60, 3), 100, np.uint8)
     out = tmp_path / 'a.png'
-    visualizer.add_datasample('a', img, sample(with_truth), pred_score_thr=0.5, out_file=str(out))
+    visualizer.add_datasample('a', img, sample(with_gt), pred_score_thr=0.5, out_file=str(out))
     drawn = np.asarray(Image.open(out))
     assert drawn.shape == (56, 60 * panels, 3)
     prediction = drawn[16:, -60:]

@@ -65,7 +65,7 @@ def test_training_sheet_shows_views_and_their_targets(parts):
         assert np.abs(targets[inside] - mixed)[~outline].max(initial=0) <= 1
 
 
-def test_test_sheet_shows_all_views_and_the_truth(parts):
+def test_test_sheet_shows_all_views_and_the_ground_truth(parts):
     datasets, preprocessor = parts
     packed = datasets['val'].prepare_data(0)
     sheet = draw_inputs(packed, preprocessor, training=False)
@@ -93,9 +93,9 @@ def test_the_command_line(demo_root, tmp_path):
     # the sound sample is drawn, the other one is named
     assert done.returncode == 1
     assert 'demo_train_00000.jpg' in done.stderr
-    pictures = list((tmp_path / 'out').iterdir())
-    assert len(pictures) == 1
-    assert Image.open(pictures[0]).size[0] > 200
+    images = list((tmp_path / 'out').iterdir())
+    assert len(images) == 1
+    assert Image.open(images[0]).size[0] > 200
     done = run('nothing.py')
     assert done.returncode == 2
     assert "there is no config 'nothing.py'" in done.stderr.strip().splitlines()[-1]

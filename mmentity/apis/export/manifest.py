@@ -3,33 +3,16 @@
 import json
 import platform
 import time
-from importlib import metadata
 from pathlib import Path
-from typing import Optional
-
-import mmengine
-import numpy as np
-import PIL
-import torch
+from typing import Any, Optional
 
 from mmentity import __version__
+from mmentity.utils.dependencies import installed_version
 from mmentity.utils.files import whole_file
 
-# What must be the same for files of two runs to belong together.
-DECISIVE = ('config_sha256', 'weights_sha256')
-DECISIVE_OUTPUTS = (
-    'score_thr',
-    'min_area',
-    'order',
-    'reverse',
-    'ids',
-    'id_dtype',
-    'size',
-    'resize_first',
-    'drawn',
-    'npz_key',
-    'layout',
-)
+# What may differ between two runs whose files belong together.
+FREE_OUTPUTS = ('formats', 'sheet', 'npz_tables', 'sequence')
+VERSIONS = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'numpy', 'PIL')
 
 
 class Manifest:
@@ -38,59 +21,59 @@ class Manifest:
     Args:
         path: File of the manifest.
         scratch: Where it is written before it gets its name.
-        what: What made the run: config, weights, options, ...
+        origin: What made the files: config, weights, options, ...
 
     Attributes:
-        failures: Name, path and reason of each picture that failed.
-        written: Number of pictures whose files were written.
-        skipped: Number of pictures whose files were there.
+        failures: Name, path and reason of each image that failed.
+        written: Number of images whose files were written.
+        skipped: Number of images whose files existed.
     """
 
-    def __init__(self, path: Path, scratch: Path, what: dict) -> None:
+    def __init__(self, path: Path, scratch: Path, origin: dict[str, Any]) -> None:
         self.path = Path(path)
         self.scratch = Path(scratch)
-        self.what = what
-        self.failures: list = []
+        self.origin = origin
+        self.failures: list[dict[str, Optional[str]]] = []
         self.written = 0
         self.skipped = 0
         self.started = time.time()
 
     def check_same(self) -> None:
-        """Check that earlier runs into the same folder, also of shards, were made alike.
+        """Check that earlier runs into the same folder, also of shards, had the same options.
 
         Raises:
-            ValueError: If one was not, so that its files cannot be kept.
+            ValueError: If one had not, so that its files cannot be kept.
         """
         base = self.path.name.split('.')[0]
-        now = _decisive(json.loads(json.dumps(self.what)))
+        now = _decisive(json.loads(json.dumps(self.origin)))
         for path in sorted(self.path.parent.glob(f'{base}*.json')):
             if path.name.split('.')[0] != base:
                 continue
             before = _decisive(json.loads(path.read_text()))
             different = [
-                f'{key} ({before[key]}, now {value})'
+                f'{key} ({before.get(key)}, now {value})'
                 for key, value in now.items()
-                if before[key] != value
+                if before.get(key) != value
             ]
             if different:
                 raise ValueError(
                     f'the files in {self.path.parent} were made with another '
-                    f'{", ".join(different)}; choose another --out or leave out --skip-existing'
+                    f'{", ".join(different)}; choose another --out or drop --skip-existing'
                 )
 
     def fail(self, name: str, path: Optional[str], reason: str) -> None:
-        """Record a picture that failed."""
+        """Record an image that failed."""
         self.failures.append({'name': name, 'path': path, 'reason': reason})
 
     def write(self, finished: bool) -> None:
         """Write the record as it stands."""
         record = {
-            **self.what,
+            **self.origin,
             'versions': versions(),
             'started': _clock(self.started),
             'finished': _clock(time.time()) if finished else None,
             'seconds': round(time.time() - self.started, 1),
-            'pictures': {
+            'images': {
                 'written': self.written,
                 'skipped': self.skipped,
                 'failed': len(self.failures),
@@ -101,35 +84,18 @@ class Manifest:
             partial.write_text(json.dumps(record, indent=2))
 
 
-def versions() -> dict:
-    """Versions of what computes and writes."""
-    found = {
-        'mmentity': __version__,
-        'python': platform.python_version(),
-        'torch': torch.__version__,
-        'mmengine': mmengine.__version__,
-        'numpy': np.__version__,
-        'pillow': PIL.__version__,
-    }
-    for module, names in {
-        'mmcv': ('mmcv', 'onedl-mmcv'),
-        'mmdet': ('mmdet', 'onedl-mmdetection'),
-        'mmpretrain': ('mmpretrain', 'onedl-mmpretrain'),
-    }.items():
-        for name in names:
-            try:
-                found[module] = metadata.version(name)
-                break
-            except metadata.PackageNotFoundError:
-                continue
-    return found
+def versions() -> dict[str, Optional[str]]:
+    """Return the versions of what computes and writes."""
+    installed = {module: installed_version(module) for module in VERSIONS}
+    return {'mmentity': __version__, 'python': platform.python_version(), **installed}
 
 
-def _decisive(record: dict) -> dict:
+def _decisive(record: dict[str, Any]) -> dict[str, Any]:
+    """Select what must be the same for files of two runs to belong together."""
     outputs = record.get('outputs', {})
     return {
-        **{key: record.get(key) for key in DECISIVE},
-        **{key: outputs.get(key) for key in DECISIVE_OUTPUTS},
+        **{key: record.get(key) for key in ('config_sha256', 'weights_sha256')},
+        **{key: value for key, value in outputs.items() if key not in FREE_OUTPUTS},
     }
 
 

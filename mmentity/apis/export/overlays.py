@@ -1,11 +1,14 @@
-"""Pictures of what a run found."""
+"""Drawings of what a run found."""
 
-import cv2
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 
-from mmentity.apis.export.numbering import Numbered
+from mmentity.apis.export.numbering import NumberedResult
 from mmentity.apis.result import EntityResult
+from mmentity.structures import EntityMap
 from mmentity.visualization.drawing import draw_entities, side_by_side
 from mmentity.visualization.legend import draw_legend
 
@@ -14,59 +17,57 @@ LONGEST_SIDE = 2048
 THUMBNAIL_SIDE = 480
 
 
-def draw_overlay(numbered: Numbered, drawn: tuple) -> np.ndarray:
-    """Draw the entities over their picture.
+class Preview(NamedTuple):
+    """Image and entity map of a result at a size for looking at them.
+
+    Attributes:
+        image: uint8 RGB ``(h, w, 3)``.
+        entities: Map of the same size, numbered by the rows of the result.
+    """
+
+    image: np.ndarray
+    entities: EntityMap
+
+
+def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
+    """Draw the entities over their image.
 
     Args:
-        numbered: Entities, with their picture.
+        numbered: Entities, with their image.
         drawn: Some of ``options.DRAWN``.
 
     Returns:
-        uint8 RGB; the longest side of a picture is at most ``LONGEST_SIDE`` px.
+        uint8 RGB; the longest side of an image is at most ``LONGEST_SIDE`` px.
     """
-    result = shrink(numbered.result, LONGEST_SIDE)
-    parts = [('ids', [str(k) for k in numbered.ids])]
-    parts += [('scores', [f'{score:.2f}' for score in numbered.result.scores])]
-    texts = [' '.join(t) for t in zip(*(values for name, values in parts if name in drawn))]
+    result = numbered.result
+    image, entities = shrink(result, LONGEST_SIDE)
+    columns = {
+        'ids': [str(number) for number in numbered.ids],
+        'scores': [f'{score:.2f}' for score in result.scores],
+    }
+    texts = [' '.join(t) for t in zip(*(columns[name] for name in columns if name in drawn))]
     alpha = 0.55 if 'fill' in drawn else 0.0
-    picture = draw_entities(
-        result.image, result.entities, alpha, 'contours' in drawn, texts or None
-    )
+    overlay = draw_entities(image, entities, alpha, 'contours' in drawn, texts or None)
     if 'side-by-side' in drawn:
-        titles = ('picture', f'{len(result)} entities')
-        picture = side_by_side((result.image, picture), titles)
+        overlay = side_by_side((image, overlay), ('image', f'{len(result)} entities'))
     if 'legend' in drawn:
-        legend = draw_legend(numbered.ids, numbered.result.scores, numbered.result.areas, picture)
-        picture = np.hstack([picture, legend])
-    return picture
+        legend = draw_legend(numbered.ids, result.scores, result.areas, len(overlay))
+        overlay = np.hstack([overlay, legend])
+    return overlay
 
 
-def draw_thumbnails(numbered: Numbered) -> tuple:
-    """Draw the pair of small pictures of a contact sheet, as JPEG bytes."""
-    result = shrink(numbered.result, THUMBNAIL_SIDE)
-    drawn = draw_entities(result.image, result.entities)
-    return tuple(
-        cv2.imencode('.jpg', img[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-        for img in (drawn, result.image)
-    )
+def draw_thumbnails(numbered: NumberedResult) -> dict[str, np.ndarray]:
+    """Draw the two small images of a contact sheet, uint8 RGB, by format."""
+    image, entities = shrink(numbered.result, THUMBNAIL_SIDE)
+    return {'sheet': draw_entities(image, entities), 'sheet_image': image}
 
 
-def shrink(result: EntityResult, longest: int) -> EntityResult:
-    """Make map and picture smaller, if they are large; entities keep their rows."""
+def shrink(result: EntityResult, longest: int) -> Preview:
+    """Resize image and map to a longest side in px, if they are larger."""
     factor = longest / max(result.height, result.width)
     if factor >= 1:
-        return result
+        return Preview(result.checked_image(), result.entities)
     height, width = (max(1, round(side * factor)) for side in (result.height, result.width))
-    entities = result.entities.resize(height, width)
-    image = np.asarray(
-        Image.fromarray(result.image).resize((width, height), Image.BILINEAR, reducing_gap=2)
-    )
-    return EntityResult(
-        result.name,
-        entities,
-        result.scores,
-        result.labels,
-        entities.boxes_xyxy_px,
-        entities.areas,
-        image=image,
-    )
+    image = Image.fromarray(result.checked_image())
+    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
+    return Preview(np.asarray(image), result.lazy_map.resize(height, width).numbered())

@@ -1,42 +1,47 @@
-"""One run over many pictures: read, predict, write, resume."""
+"""One run over many images: load, predict, write, resume."""
 
 import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from mmentity.apis.export.contact_sheet import write_contact_sheet
-from mmentity.apis.export.layout import Scratch, check_targets, files_of, sequence_of
+from mmentity.apis.export.contact_sheet import Card, card_of, write_contact_sheet
+from mmentity.apis.export.file_names import check_files, files_of, sequence_of
 from mmentity.apis.export.manifest import Manifest
 from mmentity.apis.export.options import OutputOptions, RunOptions
-from mmentity.apis.export.writers import PictureWriter
-from mmentity.apis.inferencer import EntityInferencer, Reading
-from mmentity.apis.inputs import Inputs, Picture, count, iterate, list_inputs
-from mmentity.apis.threads import Background
+from mmentity.apis.export.scratch import ScratchFolder
+from mmentity.apis.export.writers import ResultWriter
+from mmentity.apis.inferencer import EntityInferencer, LoadOptions, Outcome
+from mmentity.apis.inputs import InputImage, Inputs, count, iterate, list_inputs
+from mmentity.apis.threads import map_in_background
 from mmentity.utils.files import sha256_of
 from mmentity.utils.progress import show_progress
 
+CardOrError = Union[Card, Exception]
+
 
 class PredictionRun:
-    """Predict pictures and write files, one run.
+    """Predict images and write files, one run.
 
-    A picture that fails is recorded and does not stop the others; files appear
+    An image that fails is recorded and does not stop the others; files appear
     whole or not at all, whenever the process ends.
 
     Args:
         inputs: As for :class:`EntityInferencer`.
         out: Output folder.
-        outputs: What to write for each picture.
-        options: How to go through the pictures.
+        outputs: What to write for each image.
+        options: How to go through the images.
 
     Raises:
-        FileNotFoundError: If an input does not exist or holds no picture.
-        ValueError: If two pictures would be written to the same file, or ``out``
+        FileNotFoundError: If an input does not exist or holds no image.
+        ValueError: If two images would be written to the same file, or ``out``
             is a file.
 
     Examples:
@@ -56,7 +61,7 @@ class PredictionRun:
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f'{out} is a file; --out names a folder')
         self.listed = list_inputs(inputs)
-        check_targets(self.listed, outputs)
+        check_files(self.listed, outputs)
         self.outputs = outputs
         self.options = options
 
@@ -77,15 +82,17 @@ class PredictionRun:
                 with other options, config or weights.
             OSError: If files cannot be written, as on a full disk.
         """
-        with Scratch(self.out) as scratch:
-            manifest = Manifest(self._manifest_path(), scratch, self._what(inferencer, weights))
+        with ScratchFolder(self.out) as scratch:
+            manifest = Manifest(self.manifest_path(), scratch, self._origin(inferencer, weights))
             if self.options.skip_existing:
                 manifest.check_same()
             manifest.write(finished=False)
             try:
-                self._predict(inferencer, PictureWriter(self.out, scratch, self.outputs), manifest)
+                writer = ResultWriter(self.out, scratch, self.outputs)
+                cards = self._predict(inferencer, writer, manifest)
                 if self.outputs.sheet:
-                    write_contact_sheet(self.out, self._sidecars(), manifest.failures, scratch)
+                    shown = self._all_cards(cards)
+                    write_contact_sheet(self.out, shown, manifest.failures, scratch)
             except BaseException:
                 manifest.write(finished=False)
                 raise
@@ -93,71 +100,75 @@ class PredictionRun:
         return manifest
 
     def _predict(
-        self, inferencer: EntityInferencer, writer: PictureWriter, manifest: Manifest
-    ) -> None:
+        self, inferencer: EntityInferencer, writer: ResultWriter, manifest: Manifest
+    ) -> dict[Path, Card]:
+        """Predict and write; return the cards of the contact sheet by sidecar."""
         options, outputs = self.options, self.outputs
-        reading = Reading(
+        load_options = LoadOptions(
             options.batch_size,
             options.workers,
-            keep_image=outputs.sheet or not {'overlay', 'cutout'}.isdisjoint(outputs.formats),
+            keep_image=outputs.needs_image,
             size=outputs.size if outputs.resize_first else None,
         )
-        outcomes = inferencer.outcomes(self._missing(manifest), reading)
+        outcomes = inferencer.outcomes(self._missing(manifest), load_options)
         if inferencer.show_progress:
-            outcomes = show_progress(outcomes, self._count())
-        background = Background(options.workers, pending=options.workers)
-        try:
-            for picture, outcome in outcomes:
-                if isinstance(outcome, Exception):
-                    self._fail(manifest, picture, outcome)
+            outcomes = show_progress(outcomes, self._count(), 'images')
+        write = partial(self._write, writer)
+        cards = {}
+        # closed, so that on an interruption what has not begun is dropped at once
+        with closing(
+            map_in_background(write, outcomes, options.workers, options.workers)
+        ) as written:
+            for image, card in written:
+                if isinstance(card, Exception):
+                    manifest.fail(image.name, image.path, str(card))
+                    MMLogger.get_current_instance().warning(f'failed: {card}')
                     continue
-                done = background.submit(picture, writer.write, outcome, files_of(picture, outputs))
-                self._record(manifest, done)
-            self._record(manifest, background.finish())
-        finally:
-            background.close()
+                manifest.written += 1
+                if outputs.sheet:
+                    cards[self.out / files_of(image, outputs)['sidecar']] = card
+        return cards
 
-    def _missing(self, manifest: Manifest) -> Iterator[Picture]:
-        """Go through the pictures of this shard whose files are not there."""
-        for picture in iterate(self.listed, self.options.every, self.options.shard):
-            files = files_of(picture, self.outputs)
+    def _write(self, writer: ResultWriter, outcome: Outcome) -> tuple[InputImage, CardOrError]:
+        """Write the files of one image; an error of one image does not stop the others."""
+        image, result = outcome
+        if isinstance(result, Exception):
+            return image, result
+        try:
+            return image, writer.write(result, files_of(image, self.outputs))
+        except OSError:
+            # a full disk or a folder without permission fails for every image
+            raise
+        except Exception as error:
+            return image, error
+
+    def _missing(self, manifest: Manifest) -> Iterator[InputImage]:
+        """Go through the images of this shard whose files do not exist."""
+        for image in iterate(self.listed, self.options.every, self.options.shard):
+            files = files_of(image, self.outputs)
             if self.options.skip_existing and self._is_done(files):
                 manifest.skipped += 1
             else:
-                yield picture
+                yield image
 
-    def _is_done(self, files: dict) -> bool:
+    def _is_done(self, files: dict[str, str]) -> bool:
         if not all((self.out / name).exists() for key, name in files.items() if key != 'cutout'):
             return False
-        # without an entity there is no folder of cut-outs, so the sidecar has to tell
+        # without an entity there is no folder of cutouts, but the sidecar lists the format
         sidecar = self.out / files['sidecar']
         return 'cutout' not in files or 'cutout' in json.loads(sidecar.read_text())['files']
-
-    def _record(self, manifest: Manifest, done: list) -> None:
-        for picture, future in done:
-            error = future.exception()
-            if isinstance(error, OSError):
-                # a full disk or a folder without permission fails for every picture
-                raise error
-            if error is None:
-                manifest.written += 1
-            else:
-                self._fail(manifest, picture, error)
-
-    @staticmethod
-    def _fail(manifest: Manifest, picture: Picture, error: Exception) -> None:
-        manifest.fail(picture.name, picture.path, str(error))
-        MMLogger.get_current_instance().warning(f'failed: {error}')
 
     def _count(self) -> int:
         """Count what is to be done; of videos, the frames that they declare."""
         options = self.options
-        if options.skip_existing and all(isinstance(source, Picture) for source in self.listed):
-            pictures = iterate(self.listed, options.every, options.shard)
-            return sum(not self._is_done(files_of(picture, self.outputs)) for picture in pictures)
+        if options.skip_existing and all(isinstance(source, InputImage) for source in self.listed):
+            images = iterate(self.listed, options.every, options.shard)
+            return sum(not self._is_done(files_of(image, self.outputs)) for image in images)
         return count(self.listed, options.every, options.shard)
 
-    def _what(self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]]) -> dict:
+    def _origin(
+        self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]]
+    ) -> dict[str, Any]:
         part, parts = self.options.shard
         return {
             'config': inferencer.cfg.filename,
@@ -171,24 +182,21 @@ class PredictionRun:
             'batch_size': self.options.batch_size,
         }
 
-    def _manifest_path(self) -> Path:
-        """Name the manifest: shards, and runs of single sequences, have their own."""
+    def manifest_path(self) -> Path:
+        """Name the manifest; shards and runs of a single sequence have separate ones."""
         name = 'manifest'
         if '{sequence}' in self.outputs.layout['sidecar']:
-            sequences = {self.outputs.sequence or _sequence(source) for source in self.listed}
+            sequences = {self.outputs.sequence or sequence_of(source) for source in self.listed}
             name += f'-{sequences.pop()}' if len(sequences) == 1 else ''
         if self.options.shard[1] > 1:
             name += '.{}-of-{}'.format(*self.options.shard)
         return self.out / f'{name}.json'
 
-    def _sidecars(self) -> list:
-        """Name the sidecars in the output folder, those of other shards too."""
+    def _all_cards(self, cards: dict[Path, Card]) -> Iterator[Card]:
+        """Go through the cards of this run and of other sidecars, as of other shards."""
         pattern = self.outputs.layout['sidecar'].replace('{name}', '**/*')
-        return sorted(self.out.glob(re.sub(r'{\w+}', '*', pattern)))
-
-
-def _sequence(source: object) -> str:
-    return sequence_of(Picture(source.name, source.path))
+        for path in sorted(self.out.glob(re.sub(r'{\w+}', '*', pattern))):
+            yield cards.get(path) or card_of(json.loads(path.read_text()))
 
 
 def _digest(config: Config) -> str:

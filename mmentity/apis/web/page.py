@@ -1,7 +1,7 @@
-"""The page: a picture, two sliders, and the entities under the pointer."""
+"""The page: an image, two sliders, and the entities under the pointer."""
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, NamedTuple, Optional
 
 import gradio as gr
 
@@ -17,18 +17,22 @@ FONTS = {
 }
 
 
-def build_page(inferencer: EntityInferencer, store: ResultStore) -> tuple:
+class Page(NamedTuple):
+    """Gradio's blocks, and options of ``mount_gradio_app`` for their style."""
+
+    blocks: gr.Blocks
+    style: dict[str, Any]
+
+
+def build_page(inferencer: EntityInferencer, store: ResultStore) -> Page:
     """Build the page.
 
     Args:
         inferencer: Model to predict with.
         store: Where results are kept for downloads.
-
-    Returns:
-        Gradio's blocks, and how they look, for ``mount_gradio_app``.
     """
 
-    def predict(path: Optional[str]) -> Optional[dict]:
+    def predict(path: Optional[str]) -> Optional[dict[str, Any]]:
         if path is None:
             return None
         try:
@@ -37,26 +41,26 @@ def build_page(inferencer: EntityInferencer, store: ResultStore) -> tuple:
             raise gr.Error(str(error), duration=None) from error
         return describe(result, store.add(result))
 
-    with gr.Blocks(title='mmentity', analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(title='mmentity', analytics_enabled=False, fill_width=True) as blocks:
         gr.Markdown(
-            '### Entities of a picture\nDrop a picture, then move the thresholds and point at '
-            'what was found. Everything stays on this machine.'
+            '### Entities of an image\nDrop an image, then move the thresholds and point at '
+            'the entities. Everything stays on this machine.'
         )
         with gr.Row():
             with gr.Column(scale=1, min_width=260):
                 # the file itself, so that nothing is lost by encoding it again
-                picture = gr.File(
-                    label='picture',
+                image = gr.File(
+                    label='image',
                     file_types=['image'],
                     type='filepath',
                     elem_id='drop',
                     height=140,
                 )
                 score_thr = gr.Slider(
-                    0, 1, value=0.5, step=0.01, label='lowest score', elem_id='score'
+                    0, 1, value=0.5, step=0.01, label='minimum score', elem_id='score'
                 )
                 min_area = gr.Slider(
-                    0, 10000, value=0, step=10, label='fewest pixels', elem_id='area'
+                    0, 10000, value=0, step=10, label='minimum area (px)', elem_id='area'
                 )
             with gr.Column(scale=4):
                 view = gr.HTML(
@@ -68,7 +72,7 @@ def build_page(inferencer: EntityInferencer, store: ResultStore) -> tuple:
                     score_thr=0.5,
                     min_area=0,
                 )
-        picture.change(predict, picture, view, api_visibility='private')
+        image.change(predict, image, view, api_visibility='private')
         # thresholds move in the browser; the network is not asked again
         for slider in (score_thr, min_area):
             slider.input(
@@ -79,7 +83,7 @@ def build_page(inferencer: EntityInferencer, store: ResultStore) -> tuple:
                 trigger_mode='always_last',
                 api_visibility='private',
             )
-    return page, {'theme': gr.themes.Default(**FONTS)}
+    return Page(blocks, {'theme': gr.themes.Default(**FONTS)})
 
 
 def _part(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the page shows and offers of a predicted picture."""
+"""What the page shows of a predicted image, and its downloads."""
 
 import base64
 import io
@@ -7,14 +7,14 @@ import secrets
 import zipfile
 from collections import OrderedDict
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmentity.apis.export.numbering import Numbered, map_dtype, number_entities
+from mmentity.apis.export.encoding import encode_image
+from mmentity.apis.export.numbering import NumberedResult, choose_dtype, number_entities
 from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.export.overlays import shrink
-from mmentity.apis.export.writers import encode
 from mmentity.apis.result import EntityResult
 from mmentity.structures.palette import entity_colours
 
@@ -34,7 +34,7 @@ class ResultStore:
     """The last few results, each under a key that only its page knows."""
 
     def __init__(self) -> None:
-        self.results: OrderedDict = OrderedDict()
+        self.results: OrderedDict[str, EntityResult] = OrderedDict()
         self.lock = Lock()
 
     def add(self, result: EntityResult) -> str:
@@ -51,24 +51,24 @@ class ResultStore:
         return self.results[key]
 
 
-def describe(result: EntityResult, key: str) -> dict:
-    """Describe a result to the page: picture, map and entities, before any threshold.
+def describe(result: EntityResult, key: str) -> dict[str, Any]:
+    """Describe a result to the page: image, map and entities, before any threshold.
 
     Returns:
-        ``picture`` and ``ids`` are data URIs of one size; a pixel of ``ids`` has
+        ``image`` and ``ids`` are data URIs of one size; a pixel of ``ids`` has
         its id in red + 256 green. Ids are ranks by score, so they stay when
         thresholds move.
     """
-    small = shrink(result, SHOWN_SIDE)
-    ids = small.entity_map
-    coded = np.stack([np.zeros_like(ids), ids >> 8, ids & 255], axis=-1).astype(np.uint8)
+    image, entities = shrink(result, SHOWN_SIDE)
+    ids = entities.ids[0]
+    coded = np.stack([ids & 255, ids >> 8, np.zeros_like(ids)], axis=-1).astype(np.uint8)
     colours = entity_colours(len(result))[1:].tolist()
     return {
         'key': key,
         'name': result.name,
         'width': result.width,
         'height': result.height,
-        'picture': _data_uri('.jpg', small.image[..., ::-1], 'image/jpeg'),
+        'image': _data_uri('.jpg', image, 'image/jpeg'),
         'ids': _data_uri('.png', coded, 'image/png'),
         'entities': [
             {**record, 'colour': colour} for record, colour in zip(result.records(), colours)
@@ -91,7 +91,7 @@ def make_download(result: EntityResult, kind: str, score_thr: float, min_area: i
     options = OutputOptions(score_thr=score_thr, min_area=min_area, ids='rank')
     numbered = number_entities(result, options)
     if kind == 'map.png':
-        data = encode('.png', numbered.id_map(map_dtype(numbered, 'auto')))
+        data = encode_image('.png', numbered.id_map(choose_dtype(numbered, 'auto')))
         return Download(f'{result.name}_map.png', 'image/png', data)
     if kind == 'entities.json':
         data = json.dumps(_table(numbered, options), indent=1).encode()
@@ -101,7 +101,7 @@ def make_download(result: EntityResult, kind: str, score_thr: float, min_area: i
     raise ValueError(f'there is no file {kind!r}; there are map.png, entities.json, cutouts.zip')
 
 
-def _table(numbered: Numbered, options: OutputOptions) -> dict:
+def _table(numbered: NumberedResult, options: OutputOptions) -> dict[str, Any]:
     result = numbered.result
     return {
         'name': result.name,
@@ -109,20 +109,17 @@ def _table(numbered: Numbered, options: OutputOptions) -> dict:
         'height': result.height,
         'score_thr': options.score_thr,
         'min_area': options.min_area,
-        'entities': [
-            {**record, 'id': int(number)} for record, number in zip(result.records(), numbered.ids)
-        ],
+        'entities': numbered.records(),
     }
 
 
-def _zip_cutouts(numbered: Numbered) -> bytes:
+def _zip_cutouts(numbered: NumberedResult) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, 'w') as archive:
         for number, cutout in zip(numbered.ids, numbered.result.cutouts()):
-            bgra = cutout[..., [2, 1, 0, 3]]
-            archive.writestr(f'{number}.png', encode('.png', bgra))
+            archive.writestr(f'{number}.png', encode_image('.png', cutout))
     return stream.getvalue()
 
 
 def _data_uri(suffix: str, img: np.ndarray, media_type: str) -> str:
-    return f'data:{media_type};base64,{base64.b64encode(encode(suffix, img)).decode()}'
+    return f'data:{media_type};base64,{base64.b64encode(encode_image(suffix, img)).decode()}'

@@ -4,12 +4,16 @@ import os
 import socket
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from mmengine.logging import MMLogger
 
 from mmentity.apis.inferencer import EntityInferencer
 from mmentity.apis.web.results import ResultStore, make_download
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 # Telemetry, version checks and look-ups of gradio and what it builds on.
 QUIET = {
@@ -24,10 +28,10 @@ ONLY_THIS_MACHINE = (
 
 
 def check_web_extra() -> None:
-    """Check that gradio is there.
+    """Check that gradio is installed.
 
     Raises:
-        ImportError: If it is not; the sentence tells how to get it.
+        ImportError: If it is not, with the command that installs it.
     """
     if find_spec('gradio') is None:
         raise ImportError(
@@ -35,7 +39,7 @@ def check_web_extra() -> None:
         )
 
 
-def build_app(inferencer: EntityInferencer) -> 'fastapi.FastAPI':  # noqa: F821
+def build_app(inferencer: EntityInferencer) -> 'FastAPI':
     """Build the page and its downloads as a FastAPI application.
 
     Args:
@@ -57,10 +61,10 @@ def build_app(inferencer: EntityInferencer) -> 'fastapi.FastAPI':  # noqa: F821
     store = ResultStore()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_downloads(app, store)
-    page, look = build_page(inferencer, store)
-    page.queue(api_open=False)
+    page = build_page(inferencer, store)
+    page.blocks.queue(api_open=False)
     return gradio.mount_gradio_app(
-        app, page, path='', footer_links=[], run_history=False, ssr_mode=False, **look
+        app, page.blocks, path='', footer_links=[], run_history=False, ssr_mode=False, **page.style
     )
 
 
@@ -88,11 +92,11 @@ def serve(inferencer: EntityInferencer, host: str = '127.0.0.1', port: int = 786
     uvicorn.run(app, host=host, port=port, log_level='warning')
 
 
-def _add_downloads(app: 'fastapi.FastAPI', store: ResultStore) -> None:  # noqa: F821
+def _add_downloads(app: 'FastAPI', store: ResultStore) -> None:
     from fastapi import Request, Response
 
     @app.middleware('http')
-    async def keep_to_this_machine(request: Request, call_next: object) -> Response:
+    async def keep_to_this_machine(request: Request, call_next: Any) -> Response:
         response = await call_next(request)
         response.headers['Content-Security-Policy'] = ONLY_THIS_MACHINE
         return response
@@ -102,7 +106,7 @@ def _add_downloads(app: 'fastapi.FastAPI', store: ResultStore) -> None:  # noqa:
         try:
             file = make_download(store.get(key), kind, score_thr, min_area)
         except KeyError:
-            return Response('this picture is not kept any more; drop it again', status_code=404)
+            return Response('this image is not kept any more; drop it again', status_code=404)
         except ValueError as error:
             return Response(str(error), status_code=400)
         name = quote(Path(file.name).name)

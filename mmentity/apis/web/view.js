@@ -1,5 +1,5 @@
 const find = (selector) => element.querySelector(selector);
-let picture = null;
+let image = null;
 let ids = null;
 let lit = 0;
 let loading = 0;
@@ -28,13 +28,13 @@ function kept() {
 }
 
 function draw() {
-  if (!picture || !props.value) return;
-  const {width, height} = picture;
+  if (!image || !props.value) return;
+  const {width, height} = image;
   const shown = new Map(kept().map((entity) => [entity.id, entity]));
   const canvas = find('canvas');
   canvas.width = width;
   canvas.height = height;
-  const drawn = new ImageData(new Uint8ClampedArray(picture.data), width, height);
+  const drawn = new ImageData(new Uint8ClampedArray(image.data), width, height);
   for (let p = 0; p < ids.length; p++) {
     const entity = shown.get(ids[p]);
     if (!entity) continue;
@@ -101,14 +101,14 @@ function point(event) {
 
 async function show() {
   const mine = ++loading;
-  picture = null;
+  image = null;
   lit = 0;
   find('.view').hidden = !props.value;
   find('.empty').hidden = Boolean(props.value);
   if (!props.value) return;
-  const images = await Promise.all([load(props.value.picture), load(props.value.ids)]);
+  const images = await Promise.all([load(props.value.image), load(props.value.ids)]);
   if (mine !== loading) return;
-  picture = pixels(images[0]);
+  image = pixels(images[0]);
   const coded = pixels(images[1]).data;
   ids = Uint16Array.from({length: coded.length / 4}, (_, p) => coded[4 * p] + 256 * coded[4 * p + 1]);
   fill();
@@ -127,7 +127,7 @@ element.addEventListener('pointerleave', () => {
 });
 watch('value', show);
 watch(['score_thr', 'min_area'], () => {
-  if (picture && props.value) {
+  if (image && props.value) {
     find('.view').hidden = false;
     find('.empty').hidden = true;
     fill();

@@ -7,11 +7,12 @@ from typing import Optional
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image, ImageOps
+from PIL import Image
 
 from mmentity.datasets.categories import IGNORED
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.id_maps import entity_ids, read_id_map
+from mmentity.datasets.images import pil_to_bgr
 from mmentity.datasets.transforms.geometry import shortest_edge_size
 from mmentity.registry import TRANSFORMS
 from mmentity.structures import EntityMap
@@ -64,8 +65,7 @@ class LoadEntityImage(BaseTransform):
                 f'{path} cannot be read ({error}); check data_root and data_prefix'
             ) from error
         try:
-            picture = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
-            return np.ascontiguousarray(np.asarray(_to_rgb(picture))[..., ::-1])
+            return pil_to_bgr(Image.open(io.BytesIO(data)))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise SampleError(
                 f'{path} is no whole picture ({error}); fetch the file again'
@@ -198,17 +198,6 @@ def _check_segments(path: str, found: set, records: Sequence[dict]) -> None:
             raise ValueError(
                 f'{path} {sentence} ({shown}); json and PNGs must come from the same release'
             )
-
-
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith('I;16') or picture.mode == 'I':
-        grey = np.asarray(picture, dtype=np.int64)
-        if grey.min(initial=0) < 0 or grey.max(initial=0) > 65535:
-            raise ValueError('its grey values are not in 0..65535')
-        picture = Image.fromarray((grey // 257).astype(np.uint8))
-    elif picture.mode == 'F':
-        raise ValueError('it holds floating point values; save it as 8 or 16 bit')
-    return picture.convert('RGB')
 
 
 def _map_size_hint(actual: tuple, expected: tuple) -> str:

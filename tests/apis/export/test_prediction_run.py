@@ -1,4 +1,4 @@
-"""Runs over folders: formats, bad pictures, resume, shards, kills, errors."""
+"""Runs over folders: formats, bad images, resume, shards, kills, errors."""
 
 import hashlib
 import json
@@ -21,10 +21,11 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mmentity.apis.export import OutputOptions, PredictionRun
-from mmentity.apis.export.layout import Scratch, files_of
+from mmentity.apis.export.file_names import files_of
 from mmentity.apis.export.numbering import number_entities
-from mmentity.apis.export.writers import PictureWriter
-from mmentity.apis.inputs import Picture
+from mmentity.apis.export.scratch import ScratchFolder
+from mmentity.apis.export.writers import ResultWriter
+from mmentity.apis.inputs import InputImage
 from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
 from tests.conftest import ROOT
 
@@ -46,7 +47,7 @@ def manifest_of(out, name='manifest'):
 
 
 def contents(out):
-    """Bytes of every result by name; manifests tell times and are left out."""
+    """Bytes of every result by name; manifests hold times and are dropped."""
     return {
         str(path.relative_to(out)): path.read_bytes()
         for path in out.rglob('*')
@@ -62,14 +63,14 @@ def upright(k):
 
 
 def save_mixed(folder):
-    """200 pictures: 190 plain ones, four that are unusable, six that are odd."""
+    """200 images: 190 plain ones, four that are unusable, six that are odd."""
     save_scenes(folder, 190, '.png', height=32, width=48)
     good = Image.fromarray(upright(0))
     good.save(folder / 'truncated.jpg')
     data = (folder / 'truncated.jpg').read_bytes()
     (folder / 'truncated.jpg').write_bytes(data[: len(data) // 2])
     (folder / 'zero.jpg').write_bytes(b'')
-    (folder / 'text.jpg').write_text('this is no picture')
+    (folder / 'text.jpg').write_text('this is no image')
     (folder / 'folder.jpg').mkdir()
     good.resize((1, 1)).save(folder / 'one.png')
     good.resize((20000, 10)).save(folder / 'wide.png')
@@ -92,16 +93,16 @@ ODD |= {'palette': (48, 64), 'rotated': (48, 64)}
 
 @pytest.fixture(scope='module')
 def mixed(tmp_path_factory):
-    return save_mixed(tmp_path_factory.mktemp('mixed') / 'pictures')
+    return save_mixed(tmp_path_factory.mktemp('mixed') / 'images')
 
 
-def test_two_hundred_mixed_pictures(predict, mixed, tmp_path, inferencer, capsys):
+def test_two_hundred_mixed_images(predict, mixed, tmp_path, inferencer, capsys):
     out = tmp_path / 'out'
     assert len(list(mixed.iterdir())) == 200
     assert predict(mixed, out) == 1
     assert 'what failed, and why, is in' in capsys.readouterr().err
     manifest = manifest_of(out)
-    assert manifest['pictures'] == {'written': 196, 'skipped': 0, 'failed': 4}
+    assert manifest['images'] == {'written': 196, 'skipped': 0, 'failed': 4}
     assert {failure['name'] for failure in manifest['failures']} == BAD
     for failure in manifest['failures']:
         assert failure['path'].endswith(f'{failure["name"]}.jpg')
@@ -113,10 +114,10 @@ def test_two_hundred_mixed_pictures(predict, mixed, tmp_path, inferencer, capsys
     }
     for name, size in ODD.items():
         assert cv2.imread(str(out / f'idmap/{name}.png'), cv2.IMREAD_UNCHANGED).shape == size
-    # the rotated picture is the same as the upright one, pixel by pixel
-    for name, picture in (('rotated', upright(0)), ('3', scene(3, 32, 48))):
+    # the rotated image is the same as the upright one, pixel by pixel
+    for name, image in (('rotated', upright(0)), ('3', scene(3, 32, 48))):
         written = cv2.imread(str(out / f'idmap/{name}.png'), cv2.IMREAD_UNCHANGED)
-        expected = inferencer.predict(picture[..., ::-1]).select(0.5)
+        expected = inferencer.predict(image[..., ::-1]).select(0.5)
         assert len(expected) > 1
         assert np.array_equal(written, expected.entity_map)
     _only_what_is_missing(predict, mixed, out)
@@ -127,7 +128,7 @@ def _only_what_is_missing(predict, mixed, out):
     (out / 'idmap' / '7.png').unlink()
     (out / 'entities' / 'wide.json').unlink()
     assert predict(mixed, out, '--skip-existing') == 1
-    assert manifest_of(out)['pictures'] == {'written': 2, 'skipped': 194, 'failed': 4}
+    assert manifest_of(out)['images'] == {'written': 2, 'skipped': 194, 'failed': 4}
     changed = {
         path.relative_to(out).as_posix()
         for path, modified in before.items()
@@ -142,7 +143,7 @@ def _only_what_is_missing(predict, mixed, out):
     }
 
 
-def test_a_mended_picture_is_done_by_the_next_call(predict, tmp_path):
+def test_a_fixed_image_is_done_by_the_next_call(predict, tmp_path):
     folder = save_scenes(tmp_path / 'in', 3)
     whole = (folder / '1.png').read_bytes()
     (folder / '1.png').write_bytes(whole[:100])
@@ -150,7 +151,7 @@ def test_a_mended_picture_is_done_by_the_next_call(predict, tmp_path):
     (folder / '1.png').write_bytes(whole)
     assert predict(folder, tmp_path / 'out', '--skip-existing') == 0
     manifest = manifest_of(tmp_path / 'out')
-    assert manifest['pictures'] == {'written': 1, 'skipped': 2, 'failed': 0}
+    assert manifest['images'] == {'written': 1, 'skipped': 2, 'failed': 0}
     assert manifest['finished'] is not None
 
 
@@ -165,7 +166,7 @@ def test_two_shards_are_one_run(predict, tmp_path):
     # the pages differ in the name of their folder
     assert whole.pop('index.html').replace(b'whole', b'parts') == parts.pop('index.html')
     assert whole == parts
-    counts = [manifest_of(tmp_path / 'parts', f'manifest.{k}-of-2')['pictures'] for k in (1, 2)]
+    counts = [manifest_of(tmp_path / 'parts', f'manifest.{k}-of-2')['images'] for k in (1, 2)]
     assert [count['written'] for count in counts] == [4, 3]
 
 
@@ -253,25 +254,25 @@ def test_files_of_other_options_are_not_mixed(predict, tmp_path, capsys):
     assert (tmp_path / 'out/npz/0.npz').is_file()
     assert (tmp_path / 'out/cutout/0/1.png').is_file()
     assert predict(folder, tmp_path / 'out', *more) == 0
-    assert manifest_of(tmp_path / 'out')['pictures']['skipped'] == 1
+    assert manifest_of(tmp_path / 'out')['images']['skipped'] == 1
 
 
 class Handmade:
-    """Stands for an inferencer; the picture named 1 has 256 entities, others have three."""
+    """Stands for an inferencer; the image named 1 has 256 entities, others have three."""
 
     show_progress = False
 
     def __init__(self, inferencer):
         self.cfg, self.model = inferencer.cfg, inferencer.model
 
-    def outcomes(self, pictures, reading):
-        for picture in pictures:
-            number = 256 if picture.name == '1' else 3
+    def outcomes(self, images, reading):
+        for image in images:
+            number = 256 if image.name == '1' else 3
             scores = np.linspace(0.9, 0.8, number)
-            yield picture, make_result(stripes([2] * number), scores, picture.name)
+            yield image, make_result(stripes([2] * number), scores, image.name)
 
 
-def test_too_many_entities_for_uint8_fail_one_picture(inferencer, tmp_path):
+def test_too_many_entities_for_uint8_fail_one_image(inferencer, tmp_path):
     folder = save_scenes(tmp_path / 'in', 3)
     run = PredictionRun(folder, tmp_path / 'out', OutputOptions(id_dtype='uint8'))
     manifest = run(Handmade(inferencer))
@@ -288,7 +289,7 @@ def test_too_many_entities_for_uint8_fail_one_picture(inferencer, tmp_path):
 
 def test_the_contact_sheet_refers_to_files_that_are_there(predict, tmp_path):
     folder = save_scenes(tmp_path / 'a b & c', 3)
-    (folder / 'bad.png').write_text('<b>no picture</b>')
+    (folder / 'bad.png').write_text('<b>no image</b>')
     out = tmp_path / 'out'
     assert predict(folder, out, '--contact-sheet', '--format', 'idmap,overlay') == 1
     page = (out / 'index.html').read_text()
@@ -300,13 +301,13 @@ def test_the_contact_sheet_refers_to_files_that_are_there(predict, tmp_path):
     assert 'http' not in page.replace('</html>', '')
 
 
-def test_mistakes_end_with_one_sentence(predict, predict_tool, weights, tmp_path):
+def test_mistakes_end_with_one_line(predict, predict_tool, weights, tmp_path):
     folder = save_scenes(tmp_path / 'in', 1)
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'file').write_text('')
     out = tmp_path / 'out'
-    for code, sentence in (
-        (predict(tmp_path / 'empty', out), 'holds no picture'),
+    for code, message in (
+        (predict(tmp_path / 'empty', out), 'holds no image'),
         (predict(tmp_path / 'none', out), 'does not exist'),
         (predict(folder, tmp_path / 'file'), 'is a file; --out names a folder'),
         (predict(folder, out, '--format', 'png'), "format is 'png'; it must be one of idmap, rle"),
@@ -318,7 +319,7 @@ def test_mistakes_end_with_one_sentence(predict, predict_tool, weights, tmp_path
         (predict(folder, out, '--model', 'cropformer_swin-nano_demo'), 'do not fit the model'),
     ):
         assert code.startswith('mmentity predict: ')
-        assert sentence in code
+        assert message in code
         assert '\n' not in code
     assert not out.exists()
     assert predict(folder, out, '--resize', '640') == 2
@@ -330,7 +331,7 @@ def test_a_full_disk_ends_the_run(predict, tmp_path, monkeypatch):
     def full(self, result, files):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(PictureWriter, 'write', full)
+    monkeypatch.setattr(ResultWriter, 'write', full)
     assert 'No space left on device' in predict(folder, tmp_path / 'out')
     assert manifest_of(tmp_path / 'out')['finished'] is None
 
@@ -340,10 +341,10 @@ def write_forever(out, seed):
     image = np.random.default_rng(seed).integers(0, 255, (200, 400, 3), np.uint8)
     result = make_result(stripes([4] * 100, 200), np.linspace(0.9, 0.6, 100), '0', image=image)
     options = OutputOptions(formats=tuple(FORMATS.split(',')), sheet=True)
-    with Scratch(out) as scratch:
-        writer = PictureWriter(out, scratch, options)
+    with ScratchFolder(out) as scratch:
+        writer = ResultWriter(out, scratch, options)
         for k in range(10000):
-            writer.write(result, files_of(Picture(str(k % 5)), options))
+            writer.write(result, files_of(InputImage(str(k % 5)), options))
 
 
 def check_whole(out):
@@ -356,8 +357,8 @@ def check_whole(out):
         elif path.suffix == '.npz':
             assert np.load(path)['entity_map'].shape == (200, 400)
         else:
-            with Image.open(path) as picture:
-                picture.load()
+            with Image.open(path) as image:
+                image.load()
 
 
 def test_a_kill_at_any_moment_leaves_no_half_file(tmp_path):
@@ -374,7 +375,7 @@ def test_a_kill_at_any_moment_leaves_no_half_file(tmp_path):
         assert len(list((tmp_path / '.partial').iterdir())) <= 1
         check_whole(tmp_path)
     assert any((tmp_path / 'idmap').iterdir())
-    with Scratch(tmp_path):
+    with ScratchFolder(tmp_path):
         pass
     assert not (tmp_path / '.partial').exists()
 
@@ -404,7 +405,7 @@ def test_a_killed_command_is_resumed(mixed, weights, tmp_path):
     )  # fmt: skip
     assert done.returncode == 1
     assert 'Traceback' not in done.stderr
-    written = manifest_of(tmp_path / 'out')['pictures']
+    written = manifest_of(tmp_path / 'out')['images']
     assert written == {'written': 196 - len(names), 'skipped': len(names), 'failed': 4}
     assert not (tmp_path / 'out' / '.partial').exists()
 

@@ -13,29 +13,31 @@ import numpy as np
 import pytest
 import torch
 
-from mmentity.apis.export import PRESETS
-from mmentity.apis.export.layout import files_of, sequence_of
-from mmentity.apis.export.writers import PictureWriter
-from mmentity.apis.inputs import Picture
+from mmentity.apis.export import PRESETS, PredictionRun
+from mmentity.apis.export.file_names import files_of, sequence_of
+from mmentity.apis.export.presets import PRESET_VALUES, build_preset
+from mmentity.apis.export.writers import ResultWriter
+from mmentity.apis.inputs import InputImage
 from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
+from tests.apis.test_inputs import write_video
 
 # widths of stripes of 20 px height, so 420, 380, 1000, 520, 480 and 2000 px
 WIDTHS = [21, 19, 50, 26, 24, 100]
 SCORES = [0.9, 0.85, 0.7, 0.65, 0.55, 0.45]
 
 
-def write(tmp_path, preset, picture, widths=WIDTHS, scores=SCORES, **changes):
+def write(tmp_path, preset, image, widths=WIDTHS, scores=SCORES, **changes):
     options = PRESETS[preset].changed(**changes)
-    result = make_result(stripes(widths), scores, picture.name, path=picture.path)
-    writer = PictureWriter(tmp_path, tmp_path, options)
-    writer.write(result, files_of(picture, options))
+    result = make_result(stripes(widths), scores, image.name, path=image.path)
+    writer = ResultWriter(tmp_path, tmp_path, options)
+    writer.write(result, files_of(image, options))
     return result
 
 
 def test_maskclustering(tmp_path):
     """ScanNet reader: <sequence>/output/mask/<frame>.png, unchanged, ids but 0 are masks."""
-    picture = Picture('120', 'processed/scene0011_00/color/120.jpg')
-    result = write(tmp_path, 'maskclustering', picture)
+    image = InputImage('120', 'processed/scene0011_00/color/120.jpg')
+    result = write(tmp_path, 'maskclustering', image)
     mask_dir = tmp_path / 'scene0011_00' / 'output' / 'mask'
     segmentation = cv2.imread(str(mask_dir / f'{120}.png'), cv2.IMREAD_UNCHANGED)
     assert segmentation.dtype == np.uint8
@@ -51,21 +53,21 @@ def test_maskclustering(tmp_path):
 
 
 def test_maskclustering_thresholds_are_inclusive(tmp_path):
-    picture = Picture('0', 'scene/color/0.jpg')
-    write(tmp_path, 'maskclustering', picture, [20, 20], [0.75, 0.5])
+    image = InputImage('0', 'scene/color/0.jpg')
+    write(tmp_path, 'maskclustering', image, [20, 20], [0.75, 0.5])
     segmentation = cv2.imread(str(tmp_path / 'scene/output/mask/0.png'), cv2.IMREAD_UNCHANGED)
     assert np.unique(segmentation).tolist() == [1, 2]
 
 
 def test_onlineanyseg(tmp_path):
     """Reader: lists <sequence>/mask, takes the frame number off each name, opens unchanged."""
-    picture = Picture('30', 'scannet/scene0011_00/frames/color/30.jpg')
+    image = InputImage('30', 'scannet/scene0011_00/frames/color/30.jpg')
     options = PRESETS['onlineanyseg']
     ids = np.zeros((480, 640), np.int32)
     ids[:20, :30], ids[30:60, :20], ids[80:130, :100], ids[200:400] = 2, 1, 3, 4
     ids[450:, :16] = 5
-    result = make_result(ids, [0.9, 0.8, 0.7, 0.65, 0.6], '30', path=picture.path)
-    PictureWriter(tmp_path, tmp_path, options).write(result, files_of(picture, options))
+    result = make_result(ids, [0.9, 0.8, 0.7, 0.65, 0.6], '30', path=image.path)
+    ResultWriter(tmp_path, tmp_path, options).write(result, files_of(image, options))
     mask_dir = tmp_path / 'scene0011_00' / 'mask'
     assert [int(name[:-4]) for name in os.listdir(mask_dir)] == [30]
     segmentation = cv2.imread(str(mask_dir / '30.png'), cv2.IMREAD_UNCHANGED)
@@ -77,7 +79,7 @@ def test_onlineanyseg(tmp_path):
     assert segmentation.max() == 4
 
 
-def test_onlineanyseg_shows_the_network_the_small_picture(
+def test_onlineanyseg_shows_the_network_the_small_image(
     predict_tool, inferencer, weights, tmp_path
 ):
     color = save_scenes(
@@ -97,9 +99,9 @@ def test_onlineanyseg_shows_the_network_the_small_picture(
 
 def test_corrclip(tmp_path):
     """Reader: <folder>/<stem>.npz, key instance_mask, then torch; the least value is no mask."""
-    picture = Picture('frankfurt/a_0.leftImg8bit', 'val/frankfurt/a_0.leftImg8bit.png')
-    result = write(tmp_path, 'corrclip', picture)
-    stem = Path(picture.path).stem
+    image = InputImage('frankfurt/a_0.leftImg8bit', 'val/frankfurt/a_0.leftImg8bit.png')
+    result = write(tmp_path, 'corrclip', image)
+    stem = Path(image.path).stem
     instance_mask = np.load(os.path.join(tmp_path, stem + '.npz'))['instance_mask']
     assert instance_mask.dtype == np.int32
     assert instance_mask.shape == (20, 240)
@@ -114,13 +116,13 @@ def test_corrclip(tmp_path):
 
 @pytest.mark.parametrize('preset', ['maskclustering', 'onlineanyseg'])
 def test_more_than_255_entities_are_an_error_not_a_wrap_around(tmp_path, preset):
-    picture = Picture('0', 'scene/color/0.jpg')
+    image = InputImage('0', 'scene/color/0.jpg')
     many = {'widths': [2] * 256, 'scores': np.linspace(0.99, 0.9, 256), 'min_area': 1}
     many |= {'size': (20, 512)}
     with pytest.raises(ValueError, match='0 has ids up to 256, uint8 holds 255; write uint16'):
-        write(tmp_path, preset, picture, **many)
+        write(tmp_path, preset, image, **many)
     assert list(tmp_path.rglob('*.*')) == []
-    write(tmp_path, preset, picture, **many, id_dtype='uint16')
+    write(tmp_path, preset, image, **many, id_dtype='uint16')
     (png,) = tmp_path.rglob('0.png')
     assert len(np.unique(cv2.imread(str(png), cv2.IMREAD_UNCHANGED))) == 256
 
@@ -137,14 +139,26 @@ def test_more_than_255_entities_are_an_error_not_a_wrap_around(tmp_path, preset)
     ],
 )
 def test_sequences_are_read_off_the_folders(path, sequence):
-    assert sequence_of(Picture('0', path)) == sequence
+    assert sequence_of(InputImage('0', path)) == sequence
 
 
 def test_frames_of_a_video_belong_to_its_sequence(tmp_path):
-    picture = Picture('walk/000012', 'walk.mp4', 12)
-    assert files_of(picture, PRESETS['onlineanyseg'])['idmap'] == 'walk/mask/000012.png'
+    image = InputImage('walk/000012', 'walk.mp4', 12)
+    assert files_of(image, PRESETS['onlineanyseg'])['idmap'] == 'walk/mask/000012.png'
     named = PRESETS['maskclustering'].changed(sequence='room')
-    assert files_of(picture, named)['idmap'] == 'room/output/mask/000012.png'
+    assert files_of(image, named)['idmap'] == 'room/output/mask/000012.png'
+
+
+def test_a_video_names_the_sequence_of_its_run(tmp_path):
+    write_video(tmp_path / 'clips' / 'walk.avi')
+    run = PredictionRun(tmp_path / 'clips' / 'walk.avi', tmp_path, PRESETS['onlineanyseg'])
+    assert run.manifest_path().name == 'manifest-walk.json'
+
+
+def test_presets_are_plain_values():
+    assert build_preset(json.loads(json.dumps(PRESET_VALUES['corrclip']))) == PRESETS['corrclip']
+    with pytest.raises(ValueError, match="format is 'png'"):
+        build_preset({'formats': ['png']})
 
 
 def test_presets_can_be_changed_from_the_command_line(predict_tool, weights, tmp_path):
