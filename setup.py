@@ -22,6 +22,9 @@ def requirements(name: str) -> list:
     return [line for line in lines if line and not line.startswith('#')]
 
 
+extras = {name: requirements(name) for name in ('openmmlab', 'onedl', 'torch', 'web', 'dev')}
+extras['all'] = extras['torch'] + extras['openmmlab'] + extras['web']
+
 setup(
     name='mmentity',
     version=version(),
@@ -29,7 +32,7 @@ setup(
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    python_requires='>=3.9',
+    python_requires='>=3.10',
     packages=find_packages(include=['mmentity', 'mmentity.*']),
     package_data={
         'mmentity': [
@@ -42,11 +45,11 @@ setup(
             '.mim/configs/metafile.yml',
         ]
     },
+    entry_points={'console_scripts': ['mmentity = mmentity.cli:main']},
     install_requires=requirements('runtime'),
-    extras_require={'web': requirements('web')},
+    extras_require=extras,
     zip_safe=False,
     classifiers=[
-        'License :: OSI Approved :: Apache Software License',
         'Programming Language :: Python :: 3',
         'Topic :: Scientific/Engineering :: Image Recognition',
     ],
