@@ -19,7 +19,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: $(wildcard requirements/*) setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c requirements/constraints.txt uv
-	$(INSTALL) --override requirements/overrides.txt -r requirements/default.txt -e '.[all,dev]'
+	$(INSTALL) --override requirements/overrides.txt opencv-python-headless -e '.[all,dev]'
 	$(INSTALL) --no-deps panopticapi-lite
 	$(BIN)/mmentity doctor
 	touch $@
@@ -47,5 +47,5 @@ format: setup
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --upgrade \
-	    --override requirements/overrides.txt --extra all --extra dev \
-	    setup.py requirements/default.txt -o requirements/constraints.txt
+	    --override requirements/overrides.txt --extra all --extra onedl --extra dev \
+	    setup.py requirements/choices.txt -o requirements/constraints.txt
