@@ -7,7 +7,6 @@ A session without arguments runs all tests and writes its row of
 import datetime
 import json
 import os
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -50,9 +49,12 @@ CELLS = {
     # needs a C++ compiler; takes 10 minutes on 2 cores
     'compiled': Cell(
         '3.11',
-        ('-e.[torch,web,dev]', 'mmdet', 'mmengine', 'mmpretrain', 'mmsegmentation', 'ftfy', 'regex'),
+        (
+            '-e.[torch,web,dev]',
+            *('mmdet', 'mmengine', 'mmpretrain', 'mmsegmentation', 'ftfy', 'regex'),
+        ),
     ),
-}  # fmt: skip
+}
 
 
 def run_cell(session: nox.Session, name: str) -> None:
@@ -107,8 +109,16 @@ def _write_row(session: nox.Session, name: str, report: Path) -> None:
     TABLE.write_text('\n'.join([*lines[:end], *sorted([*rows, row]), *rest]) + '\n')
 
 
+def _add_session(name: str) -> None:
+    def run(session: nox.Session) -> None:
+        run_cell(session, name)
+
+    run.__doc__ = f'Python {CELLS[name].python}: {" ".join(CELLS[name].packages)}'
+    nox.session(run, name=name, python=CELLS[name].python)
+
+
 for cell in CELLS:
-    nox.session(partial(run_cell, name=cell), name=cell, python=CELLS[cell].python)
+    _add_session(cell)
 
 
 @nox.session(python=False)

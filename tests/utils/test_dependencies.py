@@ -65,7 +65,7 @@ def test_both_families_are_accepted(versions, no_modules):
         (without(UPSTREAM, 'mmdet'), 'mmdet >= 3.3, none', 'pip install "mmdet==3.3.0"'),
         (without(UPSTREAM, 'torch'), 'torch >= 2.1, none', 'pip install torch torchvision'),
         (without(UPSTREAM, *OPENCV), 'cv2 >= 4.5, none', 'pip install opencv-python-headless'),
-        ({**UPSTREAM, 'torch': '2.0.1+cu118'}, 'torch >= 2.1, found 2.0.1+cu118', '--upgrade torch'),
+        ({**UPSTREAM, 'torch': '2.0.1+cu118'}, '2.1, found 2.0.1+cu118', '--upgrade torch'),
         ({**UPSTREAM, 'mmdet': '2.28.2'}, 'found 2.28.2', '--upgrade "mmdet==3.3.0"'),
         ({**UPSTREAM, 'mmcv': '2.2.0'}, 'mmcv < 2.2 for mmdet 3.3.0', 'uninstall -y mmcv && '),
         (
