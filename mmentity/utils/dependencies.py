@@ -48,7 +48,9 @@ OPENCV = (
     'opencv-contrib-python-headless',
     'opencv-contrib-python',
 )
-LITE = '"mmcv-lite==2.1.0"'
+# without what they ask for, because that would bring a second OpenCV
+ENGINE = '--no-deps "mmengine>=0.10.4" addict pyyaml termcolor yapf platformdirs tomli'
+LITE = '--no-deps "mmcv-lite==2.1.0"'
 PACKAGES = (
     Package('torch', ('torch',), '2.1', 'torch torchvision'),
     Package('torchvision', ('torchvision',), '0.16', 'torch torchvision'),
@@ -60,13 +62,7 @@ PACKAGES = (
     Package('pycocotools', ('pycocotools',), '2.0.7', 'pycocotools'),
     Package('rich', ('rich',), '10.0', 'rich'),
     Package('terminaltables', ('terminaltables',), '3.1', 'terminaltables'),
-    Package(
-        'mmengine',
-        ('mmengine', 'onedl-mmengine'),
-        '0.10.4',
-        '"mmengine>=0.10.4"',
-        'onedl-mmengine',
-    ),
+    Package('mmengine', ('mmengine', 'onedl-mmengine'), '0.10.4', ENGINE, 'onedl-mmengine'),
     Package('mmcv', ('mmcv', 'mmcv-lite', 'onedl-mmcv'), '2.0', LITE, 'onedl-mmcv'),
     Package('mmdet', ('mmdet', 'onedl-mmdetection'), '3.3', '"mmdet==3.3.0"', 'onedl-mmdetection'),
     Package(

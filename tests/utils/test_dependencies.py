@@ -60,7 +60,7 @@ def test_both_families_are_accepted(versions, no_modules):
 @pytest.mark.parametrize(
     ('versions', 'cause', 'command'),
     [
-        (without(UPSTREAM, 'mmcv'), 'mmcv >= 2.0, none', 'pip install "mmcv-lite==2.1.0"'),
+        (without(UPSTREAM, 'mmcv'), 'mmcv >= 2.0, none', '--no-deps "mmcv-lite==2.1.0"'),
         (without(FORKS, 'onedl-mmcv'), 'mmcv >= 2.0, none', 'pip install onedl-mmcv'),
         (without(UPSTREAM, 'mmdet'), 'mmdet >= 3.3, none', 'pip install "mmdet==3.3.0"'),
         (without(UPSTREAM, 'torch'), 'torch >= 2.1, none', 'pip install torch torchvision'),
@@ -71,7 +71,7 @@ def test_both_families_are_accepted(versions, no_modules):
         (
             {**without(UPSTREAM, 'mmcv'), 'mmcv-lite': '2.2.0'},
             'found mmcv-lite 2.2.0',
-            'uninstall -y mmcv-lite && pip install "mmcv-lite==2.1.0"',
+            'uninstall -y mmcv-lite && pip install --no-deps "mmcv-lite==2.1.0"',
         ),
     ],
 )  # fmt: skip
