@@ -7,6 +7,9 @@ A session without arguments runs all tests and writes its row of
 import datetime
 import json
 import os
+import shutil
+import subprocess
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -119,6 +122,44 @@ def _add_session(name: str) -> None:
 
 for cell in CELLS:
     _add_session(cell)
+
+
+BREAK = {
+    'no mmcv': 'pip uninstall -y mmcv-lite',
+    'mmcv-lite without mmdet': 'pip uninstall -y mmdet',
+    'mmcv 2.2.0': 'pip install --no-deps mmcv-lite==2.2.0',
+    'two OpenCVs': 'pip install --no-deps opencv-python',
+    'no torch': 'pip uninstall -y torch torchvision',
+}
+
+
+@nox.session(python=False)
+def doctor(session: nox.Session) -> None:
+    """Break copies of .venv, and see that the command of `mmentity doctor` fixes each."""
+    session.run('make', 'setup', external=True)
+    for cause, command in BREAK.items():
+        copy = Path(session.create_tmp()).resolve() / cause.replace(' ', '-')
+        path = os.pathsep.join([str(copy / 'bin'), os.environ['PATH']])
+        run = partial(
+            subprocess.run, shell=True, env={**os.environ, 'PATH': path}, text=True,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        run(f"""
+            rm -rf {copy} && .venv/bin/python -m venv --without-pip {copy}
+            cp -rl .venv/lib/python3*/site-packages {copy}/lib/python3*/
+            printf '#!/bin/sh\\nexec python -m pip -q "$@"\\n' > {copy}/bin/pip
+            chmod +x {copy}/bin/pip
+            {command}
+        """)
+        found = run('python -m mmentity doctor')
+        _, _, advice = found.stdout.partition('Problem: ' if found.returncode else 'Warning: ')
+        fix = advice.splitlines()[1].strip()
+        session.log(f'{cause}: {advice.splitlines()[0]}: {fix}')
+        run(fix)
+        after = run('python -m mmentity doctor')
+        if after.returncode or 'Warning' in after.stdout:
+            session.error(after.stdout)
+        shutil.rmtree(copy)
 
 
 @nox.session(python=False)
