@@ -2,18 +2,27 @@
 # make demo-compare   the same for Mask2Former, and two simple predictors beside both
 # make demo-tasks     instance, semantic and panoptic segmentation on the demo data
 # make test           set up and run the tests
-# make lint           check style; make format mends what it can
+# make lint           check style and types; make format fixes what it can
+# make lock           take the newest versions into requirements/constraints.txt
 
+PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements/constraints.txt
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup demo demo-compare demo-tasks test lint format
+.PHONY: setup demo demo-compare demo-tasks test lint format lock
 
 setup: $(VENV)/.ready
 
+# uv leaves out the opencv-python that OpenMMLab asks for (see overrides.txt), which pip cannot
 $(VENV)/.ready: $(wildcard requirements/*) setup.py
-	bash requirements/install.sh $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c requirements/constraints.txt uv
+	$(INSTALL) --override requirements/overrides.txt opencv-python-headless -e '.[all,dev]'
+	$(INSTALL) --no-deps panopticapi-lite
+	$(BIN)/mmentity doctor
+	touch $@
 
 demo: setup
 	$(BIN)/python tools/demo.py cropformer
@@ -30,7 +39,13 @@ test: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy mmentity
 
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --upgrade \
+	    --override requirements/overrides.txt --extra all --extra onedl --extra dev \
+	    setup.py requirements/choices.txt -o requirements/constraints.txt

@@ -17,10 +17,54 @@ def version() -> str:
     return namespace['__version__']
 
 
-def requirements(name: str) -> list:
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
-    return [line for line in lines if line and not line.startswith('#')]
-
+# Nothing of OpenMMLab, no torch and no OpenCV: forks and builds of them have other names, and
+# pip would write its files over those that are there.
+REQUIRED = [
+    'matplotlib',
+    'numpy',
+    'orjson',
+    'packaging',
+    'pillow',
+    'pycocotools>=2.0.7',
+    'requests',
+    'rich',
+    'scipy',
+    'terminaltables',
+]
+EXTRAS = {
+    'torch': ['torch>=2.1', 'torchvision>=0.16'],
+    # mmseg imports ftfy and regex without asking for them
+    'openmmlab': [
+        'ftfy',
+        'mmcv-lite>=2.1.0,<2.2.0',
+        'mmdet>=3.3.0,<3.4.0',
+        'mmengine>=0.10.4',
+        'mmpretrain>=1.2.0',
+        'mmsegmentation>=1.2.2',
+        'regex',
+    ],
+    'onedl': [
+        'onedl-mmcv>=2.3.6',
+        'onedl-mmdetection>=3.5.1',
+        'onedl-mmengine>=0.10.12',
+        'onedl-mmpretrain>=1.3.6',
+        'onedl-mmsegmentation>=1.4.2',
+    ],
+    'web': ['gradio>=6.31'],
+    # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks
+    'dev': [
+        'mypy',
+        'nox[uv]',
+        'onedl-mim',
+        'playwright',
+        'pre-commit',
+        'psutil',
+        'pytest',
+        'ruff',
+        'setuptools',
+    ],
+}
+EXTRAS['all'] = EXTRAS['torch'] + EXTRAS['openmmlab'] + EXTRAS['web']
 
 setup(
     name='mmentity',
@@ -29,7 +73,7 @@ setup(
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    python_requires='>=3.9',
+    python_requires='>=3.10',
     packages=find_packages(include=['mmentity', 'mmentity.*']),
     package_data={
         'mmentity': [
@@ -42,11 +86,11 @@ setup(
             '.mim/configs/metafile.yml',
         ]
     },
-    install_requires=requirements('runtime'),
-    extras_require={'web': requirements('web')},
+    entry_points={'console_scripts': ['mmentity = mmentity.cli:main']},
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
     zip_safe=False,
     classifiers=[
-        'License :: OSI Approved :: Apache Software License',
         'Programming Language :: Python :: 3',
         'Topic :: Scientific/Engineering :: Image Recognition',
     ],

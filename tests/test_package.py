@@ -1,13 +1,21 @@
-"""What users meet before any model: import, registries, wheel, dependencies."""
+"""What users meet before any model: import, registries, wheel, what pip would install."""
 
+import json
+import re
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 
 import pytest
+from mmcv import _ext
+from packaging.requirements import Requirement
 
-from mmentity.utils import dependencies
+from mmentity.utils.dependencies import PACKAGES
 from tests.conftest import ROOT
+
+# mmdet itself does not import without compiled ops, unless mmentity came first
+FIRST = 'import mmentity\n' if hasattr(_ext, '__mmentity_stand_in__') else ''
 
 
 def run(code):
@@ -40,7 +48,7 @@ def test_import_is_light():
 )
 def test_types_resolve_without_an_import(scope, registry, name):
     done = run(
-        f'from {scope}.registry import {registry}\n'
+        f'{FIRST}from {scope}.registry import {registry}\n'
         f'assert {registry}.get("mmentity.{name}").__name__ == "{name}"'
     )
     assert done.returncode == 0, done.stderr
@@ -65,19 +73,41 @@ def test_the_wheel_carries_configs_tools_and_tables(tmp_path):
     assert not any(name.startswith('tests') for name in names)
 
 
-def test_a_missing_package_ends_with_a_sentence(monkeypatch):
-    monkeypatch.setattr(dependencies, 'find_spec', lambda module: None)
-    with pytest.raises(ImportError, match='needs torch >= 2.0, none is there; run: pip install'):
-        dependencies.check_dependencies()
+def test_pip_installs_nothing_over_an_environment():
+    done = subprocess.run(
+        [sys.executable, '-m', 'pip', 'install', '--dry-run', '--quiet', '--report', '-',
+         '--no-index', '--no-build-isolation', str(ROOT)],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    planned = [item['metadata']['name'] for item in json.loads(done.stdout)['install']]
+    assert planned in ([], ['mmentity'])
 
 
-def test_an_old_package_ends_with_a_sentence(monkeypatch):
-    monkeypatch.setattr(dependencies, '_version', lambda names: '2.28.2')
-    with pytest.raises(ImportError, match=r'needs mmdet >= 3.3, found 2.28.2; run: pip install'):
-        dependencies.check_dependencies()
+def test_no_requirement_names_what_has_forks_or_builds():
+    required = [Requirement(text) for text in metadata.requires('mmentity')]
+    always = {r.name for r in required if r.marker is None}
+    openmmlab = {name for p in PACKAGES if p.fork for name in p.distributions}
+    assert not always & {*openmmlab, 'torch', 'torchvision', 'opencv-python'}
+    extras = {
+        extra: {r.name for r in required if r.marker and r.marker.evaluate({'extra': extra})}
+        for extra in ('all', 'openmmlab', 'onedl')
+    }
+    assert {'torch', 'mmcv-lite', 'mmdet', 'mmengine', 'gradio'} <= extras['all'] - always
+    assert not extras['openmmlab'] & extras['onedl'] - always
+    assert not any(name.startswith('onedl') for name in extras['all'])
 
 
-def test_mmcv_without_ops_ends_with_a_sentence(monkeypatch):
-    monkeypatch.setattr(dependencies, '_has_compiled_ops', lambda package: False)
-    with pytest.raises(ImportError, match='compiled ops of mmcv, found mmcv .* without them; run'):
-        dependencies.check_dependencies()
+def test_python_versions_are_the_same_everywhere():
+    lowest = re.search(r"python_requires='>=(3\.\d+)'", (ROOT / 'setup.py').read_text()).group(1)
+    assert f'--python-version {lowest}' in (ROOT / 'Makefile').read_text()
+    assert f'Python {lowest}' in (ROOT / 'docs' / 'get_started.md').read_text()
+    assert lowest in (ROOT / 'noxfile.py').read_text()
+
+
+def test_torch_versions_are_the_same_everywhere():
+    lowest = next(package.lowest for package in PACKAGES if package.module == 'torch')
+    assert f"'torch>={lowest}'" in (ROOT / 'setup.py').read_text()
+    assert f'torch {lowest}' in (ROOT / 'docs' / 'get_started.md').read_text()
+    assert f'torch=={lowest}' in (ROOT / 'noxfile.py').read_text()

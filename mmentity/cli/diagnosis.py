@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Optional
 
-from mmentity.cli.packages import (
+from mmentity.utils.dependencies import (
     LITE,
     OPENCV,
     PACKAGES,

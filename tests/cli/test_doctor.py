@@ -8,8 +8,8 @@ from pathlib import Path
 import packaging
 import pytest
 
-from mmentity.cli import packages
 from mmentity.cli.diagnosis import Probe, diagnose
+from mmentity.utils import dependencies
 from tests.conftest import ROOT
 
 SOUND = {
@@ -30,7 +30,7 @@ NO_MODULE = "ModuleNotFoundError: No module named '{}'"
 
 @pytest.fixture(autouse=True)
 def nothing_without_a_distribution(monkeypatch):
-    monkeypatch.setattr(packages, 'find_spec', lambda module: None)
+    monkeypatch.setattr(dependencies, 'find_spec', lambda module: None)
 
 
 def without(*names, **more):
@@ -46,7 +46,7 @@ def failing(*modules, error='ImportError: broken'):
 def test_a_sound_environment_has_no_problem(installed):
     diagnosis = diagnose(installed, ON_CPU)
     assert (diagnosis.problems, diagnosis.missing, diagnosis.usable) == ([], {}, True)
-    assert diagnosis.versions.keys() == {package.module for package in packages.PACKAGES}
+    assert diagnosis.versions.keys() == {package.module for package in dependencies.PACKAGES}
 
 
 LITE = 'pip install --no-deps "mmcv-lite==2.1.0"'

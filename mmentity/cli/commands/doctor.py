@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmentity.cli.diagnosis import Diagnosis, Probe, diagnose
-from mmentity.cli.packages import installed_versions
+from mmentity.utils.dependencies import installed_versions
 from mmentity.version import __version__
 
 PATIENCE = 600  # seconds; the first import from a cold disk may take minutes
