@@ -1,9 +1,9 @@
 """Measure `entityseg ROOT check` on planted faults: what it finds, time and memory.
 
-Draws a synthetic EntitySeg, plants faults of every kind of a picture or entry
+Draws a synthetic EntitySeg, plants faults of every kind of an image or entry
 into it, and of every kind of a whole file into small copies, one each.
 
-    python benchmarks/check_entityseg.py [--pictures 2000] [--faults 20]
+    python benchmarks/check_entityseg.py [--images 2000] [--faults 20]
 """
 
 import argparse
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from mmentity.preparation.check import check_entityseg  # noqa: E402
-from mmentity.preparation.problems import Problem  # noqa: E402
+from mmentity.preparation.report import Problem  # noqa: E402
 from mmentity.preparation.synthetic import DemoOptions, make_demo_data  # noqa: E402
 from tests.preparation.planting import (  # noqa: E402
     FAULTS,
@@ -33,10 +33,10 @@ from tests.preparation.planting import (  # noqa: E402
 )
 
 
-def check_pictures(folder: Path, args: argparse.Namespace) -> tuple:
-    """Plant faults of entries, pictures and maps into one large root and check it."""
-    val = args.pictures // 10
-    options = DemoOptions(args.pictures - val, val, args.height, args.height * 4 // 3)
+def check_images(folder: Path, args: argparse.Namespace) -> tuple:
+    """Plant faults of entries, images and maps into one large root and check it."""
+    val = args.images // 10
+    options = DemoOptions(args.images - val, val, args.height, args.height * 4 // 3)
     root = make_demo_data(folder / 'large', options)
     keep_merged_files(root)
     planter = Planter(root)
@@ -78,13 +78,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--pictures', type=int, default=2000)
+    parser.add_argument('--images', type=int, default=2000)
     parser.add_argument('--faults', type=int, default=20, help='of each kind')
-    parser.add_argument('--height', type=int, default=240, help='of a picture, px')
+    parser.add_argument('--height', type=int, default=240, help='of an image, px')
     parser.add_argument('--workers', type=int, default=2)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        missed, invented, seconds = check_pictures(Path(name), args)
+        missed, invented, seconds = check_images(Path(name), args)
         rows = rows_of({**FAULTS, **MAP_FAULTS}, missed, invented, args.faults)
         rows += rows_of(FILE_FAULTS, *check_files(Path(name), args), args.faults)
     print(AsciiTable([['kind', 'planted', 'found', 'invented'], *rows]).table)
@@ -93,7 +93,7 @@ def main() -> None:
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
     print(
-        f'{args.pictures} pictures of {args.height}x{args.height * 4 // 3} px with '
+        f'{args.images} images of {args.height}x{args.height * 4 // 3} px with '
         f'{args.workers} workers: {seconds:.1f} s; peak memory {own:.0f} MiB, '
         f'of a worker {workers:.0f} MiB'
     )

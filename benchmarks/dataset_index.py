@@ -1,11 +1,11 @@
 """Measure the index of a data set of EntitySeg's size: start-up time and memory per worker.
 
-A synthetic json (by default 33,000 pictures with 20 RLE masks each) is opened by
+A synthetic json (by default 33,000 images with 20 RLE masks each) is opened by
 EntitySegDataset and by pycocotools' COCO, each in a process of its own. Workers
 then go through all entries, as an epoch does: objects that are touched are
 copied into each worker, one array of bytes is not.
 
-    python benchmarks/dataset_index.py [--pictures 33000] [--workers 4]
+    python benchmarks/dataset_index.py [--images 33000] [--workers 4]
 """
 
 import argparse
@@ -25,8 +25,8 @@ from terminaltables import AsciiTable
 READERS = ('EntitySegDataset', 'EntitySegDataset, lists', 'pycocotools COCO')
 
 
-def write_json(path: Path, pictures: int, entities: int) -> None:
-    """Write an entity json whose masks are as long as those of large pictures."""
+def write_json(path: Path, images: int, entities: int) -> None:
+    """Write an entity json whose masks are as long as those of large images."""
     from pycocotools import mask as mask_utils
 
     rng = np.random.default_rng(0)
@@ -40,11 +40,11 @@ def write_json(path: Path, pictures: int, entities: int) -> None:
         masks.append({'size': [1500, 2000], 'counts': rle['counts'].decode()})
     with path.open('w') as stream:
         stream.write('{"categories": [{"id": 1, "name": "man"}], "images": [')
-        for k in range(pictures):
+        for k in range(images):
             image = {'id': k + 1, 'file_name': f'entity_01_11580/{k:06d}.jpg', 'height': 1500}
             stream.write((', ' if k else '') + json.dumps({**image, 'width': 2000}))
         stream.write('], "annotations": [')
-        for k in range(pictures * entities):
+        for k in range(images * entities):
             row = {'id': k + 1, 'image_id': k // entities + 1, 'category_id': 1, 'iscrowd': 0}
             row.update(segmentation=masks[int(rng.integers(40))], area=12345, bbox=[1, 2, 3, 4])
             stream.write((', ' if k else '') + json.dumps(row))
@@ -71,7 +71,7 @@ def measure(reader: str, path: str, workers: int) -> dict:
         ids = coco.getImgIds()
 
         def read(index: int) -> object:
-            # as detection datasets do: the picture and its annotations, copied
+            # as detection datasets do: the image and its annotations, copied
             return json.loads(json.dumps(coco.imgToAnns[ids[index]]))
 
         length = len(ids)
@@ -112,31 +112,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('--pictures', type=int, default=33000)
-    parser.add_argument('--entities', type=int, default=20, help='of each picture')
+    parser.add_argument('--images', type=int, default=33000)
+    parser.add_argument('--entities', type=int, default=20, help='of each image')
     parser.add_argument('--workers', type=int, default=4)
     parser.add_argument('--reader', choices=READERS, help=argparse.SUPPRESS)
     parser.add_argument('--json', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.reader:
-        print('figures', json.dumps(measure(args.reader, args.json, args.workers)))
+        print('metrics', json.dumps(measure(args.reader, args.json, args.workers)))
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'entityv2_010203_entity_train.json'
-        write_json(path, args.pictures, args.entities)
+        write_json(path, args.images, args.entities)
         size = path.stat().st_size / 2**20
-        print(f'{args.pictures} pictures x {args.entities} masks, {size:.0f} MiB of json')
+        print(f'{args.images} images x {args.entities} masks, {size:.0f} MiB of json')
         path.read_bytes()
         rows = []
         for reader in READERS:
             line = [sys.executable, __file__, '--reader', reader, '--json', str(path)]
             line += ['--workers', str(args.workers)]
             done = subprocess.run(line, capture_output=True, text=True, check=True)
-            text = next(row for row in done.stdout.splitlines() if row.startswith('figures'))
-            figures = json.loads(text.split(' ', 1)[1])
+            text = next(row for row in done.stdout.splitlines() if row.startswith('metrics'))
+            metrics = json.loads(text.split(' ', 1)[1])
             rows.append([reader, *(f'{value:.2f}' if key.endswith(', s') else f'{value:.0f}'
-                                   for key, value in figures.items())])  # fmt: skip
-        print(AsciiTable([['reader', *figures], *rows]).table)
+                                   for key, value in metrics.items())])  # fmt: skip
+        print(AsciiTable([['reader', *metrics], *rows]).table)
 
 
 if __name__ == '__main__':

@@ -28,9 +28,9 @@ SIZE, ENTITIES, SHORT_SIDE = (2000, 2667), 30, 736
 
 
 def record_of(folder: str, case: dict) -> dict:
-    """A picture on disk and its annotations, as the data set gives them."""
+    """An image on disk and its annotations, as the data set gives them."""
     size, entities = case.get('size', SIZE), case.get('entities', ENTITIES)
-    path = str(Path(folder) / 'picture.jpg')
+    path = str(Path(folder) / 'image.jpg')
     Image.fromarray(photograph(*size)).save(path, quality=92)
     rles = EntityMap(entity_ids(*size, entities), entities).rles()
     instances = [
@@ -40,7 +40,7 @@ def record_of(folder: str, case: dict) -> dict:
     return {'img_path': path, 'img_id': 1, 'instances': instances}
 
 
-def transforms_after_the_picture() -> list:
+def transforms_after_the_image() -> list:
     """The rest of the training pipeline, with a short side in the middle of its range."""
     return [
         LoadEntityAnnotations(),
@@ -54,7 +54,7 @@ def transforms_after_the_picture() -> list:
 def through_maps(results: dict) -> tuple:
     """Views, and the maps that the targets are made of on the way to the device."""
     np.random.seed(0)
-    for transform in transforms_after_the_picture():
+    for transform in transforms_after_the_image():
         results = transform(results)
     return results['inputs'], results['data_samples'].gt_view_maps
 
@@ -85,7 +85,7 @@ def parts(record: dict) -> dict:
     """Seconds of each transform of the pipeline."""
     np.random.seed(0)
     results, seconds = dict(record), {}
-    for transform in (LoadEntityImage(), *transforms_after_the_picture()):
+    for transform in (LoadEntityImage(), *transforms_after_the_image()):
         start = time.perf_counter()
         results = transform(results)
         seconds[type(transform).__name__] = round(time.perf_counter() - start, 4)

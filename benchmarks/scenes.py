@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmentity.datasets.transforms.geometry import corner_boxes, shortest_edge_size
+from mmentity.datasets.geometry import corner_boxes, shortest_edge_size
 
 SHORT_SIDE, LONG_SIDE = 800, 1333
 

@@ -47,7 +47,7 @@ def reference():
 
 @pytest.fixture(scope='session')
 def demo_root(tmp_path_factory):
-    """A small copy of the demo data: 6 + 3 pictures of 96 x 128."""
+    """A small copy of the demo data: 6 + 3 images of 96 x 128."""
     from mmentity.preparation.synthetic import DemoOptions, make_demo_data
 
     root = tmp_path_factory.mktemp('demo') / 'entityseg_demo'

@@ -1,4 +1,4 @@
-"""The page on own data, run as it stands, on few small pictures."""
+"""The page on own data, run as it stands, on few small images."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def test_from_a_folder_to_a_trained_model(tmp_path):
     run(tmp_path, 'make_mine.py')
     (tmp_path / 'mine.py').write_text(block('mine.py'))
     tools = ROOT / 'tools'
-    assert '| pictures' in run(tmp_path, tools / 'analysis_tools/stats.py', 'mine.py')
+    assert '| images' in run(tmp_path, tools / 'analysis_tools/stats.py', 'mine.py')
     out = run(tmp_path, tools / 'analysis_tools/browse.py', 'mine.py', '--number', 2)
     assert out.count('work_dirs/mine/browse/train/') == 2
     settings = [s for s in options(demo) if 'data_root' not in s]

@@ -1,11 +1,14 @@
 """Datasets whose samples are entities."""
 
-from mmentity.datasets.coco_instances import CocoInstanceEntityDataset
-from mmentity.datasets.coco_panoptic import CocoEntityDataset, EntitySegPanopticDataset
-from mmentity.datasets.entityseg import EntitySegDataset, EntitySegInstanceDataset
+from mmentity.datasets.coco import CocoEntityDataset, CocoInstanceEntityDataset
+from mmentity.datasets.entityseg import (
+    EntitySegDataset,
+    EntitySegInstanceDataset,
+    EntitySegPanopticDataset,
+    EntitySegSemanticDataset,
+)
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.folder import EntityFolderDataset
-from mmentity.datasets.semantic import EntitySegSemanticDataset
 
 __all__ = [
     'CocoEntityDataset',

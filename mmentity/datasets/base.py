@@ -1,11 +1,11 @@
-"""What all datasets of entities share."""
+"""The base of all datasets of entities."""
 
 import gc
 import pickle
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 import orjson
@@ -15,35 +15,36 @@ from mmengine.fileio import exists, get
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.paths import check_links, join_inside
 
-# keys of data_prefix, and of a sample, that go together
-FILE_KEYS = (
-    (('img', 'img_path'), 'img_path'),
-    (('seg', 'seg_map_path'), 'seg_map_path'),
-    (('seg',), 'id_map_path'),
-)
+# for each file of a sample, the keys of data_prefix that may hold its folder
+PREFIX_KEYS = {
+    'img_path': ('img', 'img_path'),
+    'seg_map_path': ('seg', 'seg_map_path'),
+    'id_map_path': ('seg',),
+}
 
 
 class EntityDataset(BaseDataset):
-    """Pictures whose annotations are read as entities, of one class or of many.
+    """Images whose annotations are read as entities, of one class or of many.
 
     Where the metainfo has ``category_ids``, the label of an entity is the place of
     its category id among them; otherwise every entity has the label 0.
 
     A bad sample (:class:`SampleError`) stops a test; in training another one
-    takes its place and carries ``skipped_samples`` in its metainfo, a list of
-    sentences that :class:`mmentity.engine.SkippedSamplesHook` counts and
+    takes its place and carries ``skipped_samples`` in its metainfo, the messages
+    that :class:`mmentity.engine.SkippedSamplesHook` counts and
     reports.
 
     Args:
         ann_file: Annotation file, or several, relative to ``data_root``.
-        filter_cfg: ``filter_empty_gt`` (bool) leaves out pictures without an
-            entity, ``min_size`` (int, px) those with a shorter side; in
-            training only.
+        filter_cfg: ``filter_empty_gt`` (bool) skips images without an entity,
+            ``min_size`` (int, px) those with a shorter side; in training only.
         backend_args: Where to read annotation files from, as in mmengine's
-            ``fileio``; pictures are read by the pipeline.
+            ``fileio``; images are read by the pipeline.
         **kwargs: As in :class:`mmengine.dataset.BaseDataset`.
     """
 
+    ann_file: Union[str, Sequence[str]]
+    data_list: list[dict[str, Any]]
     METAINFO = {'classes': ('entity',), 'palette': [(220, 20, 60)]}
 
     def __init__(self, *args, backend_args: Optional[dict] = None, **kwargs) -> None:
@@ -66,7 +67,7 @@ class EntityDataset(BaseDataset):
                 gc.enable()
 
     @force_full_init
-    def __getitem__(self, idx: int) -> dict:
+    def __getitem__(self, idx: int) -> dict[str, Any]:
         """Return one sample; in training another one in place of a bad one."""
         if self.test_mode:
             return self.prepare_data(idx)
@@ -83,16 +84,13 @@ class EntityDataset(BaseDataset):
             return data
         raise SampleError(f'{len(skipped)} samples in a row are unusable, the last: {skipped[-1]}')
 
-    def prepare_data(self, idx: int) -> dict:
+    def prepare_data(self, idx: int) -> dict[str, Any]:
         """Run the pipeline on one sample, unless links lead its files out of their folders."""
         info = self.get_data_info(idx)
-        for prefix_keys, key in FILE_KEYS:
+        for key, prefix_keys in PREFIX_KEYS.items():
             prefix = next((self.data_prefix[k] for k in prefix_keys if k in self.data_prefix), '')
             if info.get(key) and prefix and Path(prefix).is_dir():
-                try:
-                    check_links(prefix, info[key])
-                except ValueError as error:
-                    raise SampleError(str(error)) from error
+                check_links(prefix, info[key])
         return self.pipeline(info)
 
     def path_of(self, prefix: str, name: str, ann_file: str) -> str:
@@ -101,7 +99,7 @@ class EntityDataset(BaseDataset):
         Args:
             prefix: Key of the folder.
             name: File name below it.
-            ann_file: Where the name comes from, for the sentence of the error.
+            ann_file: Where the name comes from, for the error message.
 
         Raises:
             ValueError: If the name is absolute or leads out of the folder.
@@ -111,11 +109,11 @@ class EntityDataset(BaseDataset):
         except ValueError as error:
             raise ValueError(f'in annotation file {ann_file} {error}') from error
 
-    def filter_data(self) -> list:
-        """Leave out what ``filter_cfg`` says.
+    def filter_data(self) -> list[dict[str, Any]]:
+        """Filter the images as ``filter_cfg`` says.
 
         Raises:
-            ValueError: If no picture is left.
+            ValueError: If no image is left.
         """
         filter_cfg = {} if self.test_mode else self.filter_cfg or {}
         filter_empty = filter_cfg.get('filter_empty_gt', False)
@@ -127,20 +125,20 @@ class EntityDataset(BaseDataset):
         ]
         if not kept:
             raise ValueError(
-                f'of the {len(self.data_list)} pictures of {self.ann_files} none is left; '
+                f'of the {len(self.data_list)} images of {self.ann_files} none is left; '
                 f'check the files and filter_cfg={filter_cfg}'
             )
         return kept
 
-    def get_cat_ids(self, idx: int) -> list:
-        """Labels of the entities of one picture."""
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """List the labels of the entities of one image."""
         info = self.get_data_info(idx)
         if 'segments_info' in info:
             return [segment['category'] for segment in info['segments_info']]
         return [instance['bbox_label'] for instance in info['instances']]
 
     @cached_property
-    def cat2label(self) -> Optional[dict]:
+    def cat2label(self) -> Optional[dict[int, int]]:
         """Label of each category id, or None where all entities are of one class."""
         ids = self.metainfo.get('category_ids')
         return (
@@ -152,8 +150,8 @@ class EntityDataset(BaseDataset):
 
         Args:
             category_id: Id in the annotation file.
-            ann_file: That file, for the sentence of the error.
-            image_id: Picture of the annotation, likewise.
+            ann_file: That file, for the error message.
+            image_id: Image of the annotation, likewise.
 
         Raises:
             ValueError: If the category is not in the table of the dataset.
@@ -169,11 +167,11 @@ class EntityDataset(BaseDataset):
         return self.cat2label[category_id]
 
     @staticmethod
-    def _num_entities(info: dict) -> int:
+    def _num_entities(info: dict[str, Any]) -> int:
         return len(info['segments_info'] if 'segments_info' in info else info['instances'])
 
-    def _serialize_data(self) -> tuple:
-        """Serialise as mmengine does, letting go of each sample at once."""
+    def _serialize_data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Serialise as mmengine does, freeing each sample at once."""
         samples, self.data_list = self.data_list, []
         samples.reverse()
         parts = []
@@ -196,13 +194,15 @@ class EntityDataset(BaseDataset):
         self.ann_file = self.ann_files[0] if self.ann_files else ''
 
 
-def _short_side(info: dict) -> float:
-    """Short side in px; of a picture whose size is not known, without bound."""
+def _short_side(info: dict[str, Any]) -> float:
+    """Short side in px; of an image whose size is not known, without bound."""
     sides = (info['height'], info['width'])
     return float('inf') if None in sides else min(sides)
 
 
-def load_annotations(path: str, needed: Sequence[str], backend_args: Optional[dict] = None) -> dict:
+def load_annotations(
+    path: str, needed: Sequence[str], backend_args: Optional[dict] = None
+) -> dict[str, Any]:
     """Load one COCO json.
 
     Args:
@@ -212,7 +212,7 @@ def load_annotations(path: str, needed: Sequence[str], backend_args: Optional[di
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no json, or lacks a key.
+        ValueError: If it is not json, or lacks a key.
     """
     if not exists(path, backend_args=backend_args):
         raise FileNotFoundError(
@@ -221,15 +221,15 @@ def load_annotations(path: str, needed: Sequence[str], backend_args: Optional[di
     try:
         content = orjson.loads(get(path, backend_args=backend_args))
     except ValueError as error:
-        raise ValueError(f'annotation file {path} is no whole json ({error})') from error
+        raise ValueError(f'annotation file {path} is not a complete json file ({error})') from error
     missing = [key for key in needed if key not in content]
     if missing:
         raise ValueError(f'annotation file {path} has no {missing[0]!r}; is it of another task?')
     return content
 
 
-def make_image_ids_unique(data_list: list) -> None:
-    """Number pictures anew, in place, where several files use the same ids.
+def make_image_ids_unique(data_list: list[dict[str, Any]]) -> None:
+    """Number images anew, in place, where several files use the same ids.
 
     The id of the annotation file stays as ``ann_img_id``.
     """

@@ -1,36 +1,38 @@
-"""A folder of pictures and a folder of id maps."""
+"""A folder of images and a folder of id maps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 from PIL import Image
 
 from mmentity.datasets.base import EntityDataset
 from mmentity.datasets.errors import SampleError
-from mmentity.datasets.id_maps import entity_ids, read_id_map
+from mmentity.datasets.geometry import Size
+from mmentity.datasets.rules import decoding
 from mmentity.registry import DATASETS
+from mmentity.structures.id_map import entity_ids, read_id_map
+from mmentity.utils.files import IMAGE_SUFFIXES
 
-PICTURE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 MAP_SUFFIXES = ('.png', '.tif', '.tiff', '.bmp')
 
 
 @DATASETS.register_module()
 class EntityFolderDataset(EntityDataset):
-    """A folder of pictures and a folder of id maps of the same names.
+    """A folder of images and a folder of id maps of the same names.
 
     The map of ``a/b.jpg`` is ``a/b.png``. Pixels of one value are one entity; 0
     is no entity. Maps have 8 or 16 bit, a palette, or COCO panoptic colours
     (id = R + 256 G + 65536 B).
 
     Args:
-        ann_file: Text file with the names of the pictures to use, one on each
+        ann_file: Text file with the names of the images to use, one on each
             line and with their suffixes, such as the training half; by default
-            all pictures.
+            all images.
         data_root: Folder that holds both folders.
-        data_prefix: ``img``: folder of the pictures, ``seg``: of the maps.
+        data_prefix: ``img``: folder of the images, ``seg``: of the maps.
         map_kind: ``'ids'``, ``'colours'``, or ``'auto'``: colours where the map
             is RGB.
         no_entity_ids: Further values that are no entity, such as 255.
@@ -39,11 +41,11 @@ class EntityFolderDataset(EntityDataset):
 
     Raises:
         FileNotFoundError: If a folder or list does not exist.
-        ValueError: If pictures have no map, or a list names what is not there.
+        ValueError: If images have no map, or a list names what is not there.
 
     Examples:
         >>> dataset = EntityFolderDataset(
-        ...     data_root='data/mine', data_prefix={'img': 'pictures/', 'seg': 'maps/'}
+        ...     data_root='data/mine', data_prefix={'img': 'images/', 'seg': 'maps/'}
         ... )
         >>> info = dataset.get_data_info(0)
     """
@@ -53,7 +55,7 @@ class EntityFolderDataset(EntityDataset):
         ann_file: str = '',
         *args,
         map_kind: str = 'auto',
-        no_entity_ids: tuple = (),
+        no_entity_ids: Sequence[int] = (),
         **kwargs,
     ) -> None:
         if map_kind not in ('auto', 'ids', 'colours'):
@@ -62,25 +64,26 @@ class EntityFolderDataset(EntityDataset):
         self.no_entity_ids = tuple(no_entity_ids)
         super().__init__(ann_file, *args, **kwargs)
 
-    def load_data_list(self) -> list:
-        """Pair pictures and maps, and read their sizes."""
+    def load_data_list(self) -> list[dict[str, Any]]:
+        """Pair images and maps, and read their sizes."""
         img_dir, seg_dir = (Path(self.data_prefix.get(key, '')) for key in ('img', 'seg'))
         for folder, key in ((img_dir, 'img'), (seg_dir, 'seg')):
             if not folder.is_dir():
                 raise FileNotFoundError(
-                    f'{folder} is no folder; check data_root and data_prefix[{key!r}]'
+                    f'{folder} is not a folder; check data_root and data_prefix[{key!r}]'
                 )
         if img_dir == seg_dir:
             raise ValueError(
-                f'pictures and maps are both in {img_dir}; give each a folder of its own'
+                f'images and maps are both in {img_dir}; give each a folder of its own'
             )
         names = sorted(self._names(img_dir))
         pairs = [(img_dir / name, _map_of(seg_dir, name)) for name in names]
-        lost = [str(img) for img, seg_map in pairs if seg_map is None]
-        if lost:
+        without_map = [img for img, seg_map in pairs if seg_map is None]
+        if without_map:
             raise ValueError(
-                f'{len(lost)} of {len(pairs)} pictures have no map of the same name in {seg_dir}, '
-                f'the first is {lost[0]}; add the maps, or list the pictures to use in ann_file'
+                f'{len(without_map)} of {len(pairs)} images have no map of the same name in '
+                f'{seg_dir}, the first is {without_map[0]}; add the maps, or list the images to '
+                'use in ann_file'
             )
         with ThreadPoolExecutor() as pool:
             sizes = list(pool.map(_size_of, (seg_map for _, seg_map in pairs)))
@@ -100,7 +103,7 @@ class EntityFolderDataset(EntityDataset):
     def _names(self, img_dir: Path) -> Iterator[str]:
         if not self.ann_files:
             for path in img_dir.rglob('*'):
-                if path.suffix.lower() in PICTURE_SUFFIXES:
+                if path.suffix.lower() in IMAGE_SUFFIXES:
                     yield path.relative_to(img_dir).as_posix()
             return
         for ann_file in self.ann_files:
@@ -119,38 +122,35 @@ class EntityFolderDataset(EntityDataset):
                     )
                 yield name
 
-    def get_cat_ids(self, idx: int) -> list:
-        """Labels of the entities of one picture; reads its map."""
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """List the labels of the entities of one image; reads its map."""
         return [0] * self._num_entities(self.get_data_info(idx))
 
     @staticmethod
-    def _num_entities(info: dict) -> int:
+    def _num_entities(info: dict[str, Any]) -> int:
         try:
             return len(entity_ids(load_id_map(info), info['no_entity_ids']))
         except SampleError:
-            # kept, so that loading it names it
+            # kept, so that the error is reported when the sample is loaded
             return 1
 
 
-def load_id_map(info: dict) -> np.ndarray:
-    """Read the id map of one picture of :class:`EntityFolderDataset`.
+def load_id_map(info: dict[str, Any]) -> np.ndarray:
+    """Read the id map of one image of :class:`EntityFolderDataset`.
 
     Returns:
-        int64 ``(H, W)``.
+        int32 ``(H, W)``.
 
     Raises:
         SampleError: If it cannot be read.
     """
     path = info['id_map_path']
-    try:
-        with Image.open(path) as picture:
-            return read_id_map(picture, info['map_kind'])
-    except (OSError, ValueError, SyntaxError) as error:
-        raise SampleError(f'the map {path} cannot be read: {error}') from error
+    with decoding('bad-map', f'{path} cannot be read as ids'), Image.open(path) as image:
+        return read_id_map(image, info['map_kind'])
 
 
 def _map_of(seg_dir: Path, name: str) -> Optional[Path]:
-    """Return the map of a picture, or None."""
+    """Return the map of an image, or None."""
     for suffix in MAP_SUFFIXES:
         path = (seg_dir / name).with_suffix(suffix)
         if path.is_file():
@@ -158,10 +158,10 @@ def _map_of(seg_dir: Path, name: str) -> Optional[Path]:
     return None
 
 
-def _size_of(path: Path) -> tuple:
-    """Height and width in px from the head of a file; None where it has none."""
+def _size_of(path: Path) -> Union[Size, tuple[None, None]]:
+    """Read height and width in px from the header of a file; None where it has none."""
     try:
-        with Image.open(path) as picture:
-            return picture.height, picture.width
+        with Image.open(path) as image:
+            return image.height, image.width
     except (OSError, ValueError):
         return None, None

@@ -1,13 +1,14 @@
 """The four annotation forms of EntitySeg, made of entities and their categories.
 
 All class-aware annotations of EntitySeg are derived from the entity
-annotations: what is not in the category table of a task is left out of it.
+annotations: entities outside the category table of a task are skipped.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mmentity.datasets.categories import (
     IGNORED,
@@ -18,14 +19,17 @@ from mmentity.datasets.categories import (
     semantic_categories,
 )
 from mmentity.structures import EntityMap
+from mmentity.structures.id_map import colours_of_ids
+
+Json = dict[str, Any]
 
 
 class Scene(NamedTuple):
-    """The entities of one picture.
+    """The entities of one image.
 
     Attributes:
-        image_id: Id of the picture in the json.
-        file_name: Name of the picture in the json.
+        image_id: Id of the image in the json.
+        file_name: Name of the image in the json.
         entities: Its K entities.
         category_ids: Id of each in the entity table, int ``(K,)``.
     """
@@ -36,23 +40,45 @@ class Scene(NamedTuple):
     category_ids: np.ndarray
 
 
-def entity_json(scenes: Sequence[Scene]) -> dict:
+class PanopticImage(NamedTuple):
+    """The panoptic ground truth of one image.
+
+    Attributes:
+        png: uint8 RGB ``(H, W, 3)`` whose colours are the segment ids, 0 where
+            nothing is.
+        segments_info: Entries of its segments in the json.
+    """
+
+    png: np.ndarray
+    segments_info: list[Json]
+
+
+def mask_fields(entities: EntityMap) -> list[Json]:
+    """Make ``segmentation``, ``area`` and ``bbox`` of each entity, as a COCO json has them."""
+    rows = zip(entities.rles(), entities.areas.tolist(), entities.boxes_xyxy_px.tolist())
+    return [
+        {
+            'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()},
+            'area': area,
+            'bbox': [x0, y0, x1 - x0, y1 - y0],
+        }
+        for rle, area, (x0, y0, x1, y1) in rows
+    ]
+
+
+def entity_json(scenes: Sequence[Scene]) -> Json:
     """Make the json of the entity task: COCO instances, RLE masks, 644 categories."""
-    annotations = []
+    annotations: list[Json] = []
     for scene in scenes:
-        entities = scene.entities
-        rows = zip(entities.rles(), entities.areas, entities.boxes_xyxy_px, scene.category_ids)
-        for rle, area, (x0, y0, x1, y1), category_id in rows:
-            if area == 0:
+        for fields, category_id in zip(mask_fields(scene.entities), scene.category_ids):
+            if fields['area'] == 0:
                 continue
             annotations.append(
                 {
                     'id': len(annotations) + 1,
                     'image_id': scene.image_id,
                     'category_id': int(category_id),
-                    'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()},
-                    'area': int(area),
-                    'bbox': [int(v) for v in (x0, y0, x1 - x0, y1 - y0)],
+                    **fields,
                     'iscrowd': 0,
                 }
             )
@@ -60,17 +86,17 @@ def entity_json(scenes: Sequence[Scene]) -> dict:
     return {'images': images, 'annotations': annotations, 'categories': entity_categories()}
 
 
-def instance_json(images: Sequence[dict], annotations: Sequence[dict]) -> dict:
+def instance_json(images: Sequence[Json], annotations: Sequence[Json]) -> Json:
     """Make the json of the instance task from the rows of the entity json.
 
     Args:
-        images: Pictures of the json.
+        images: Images of the json.
         annotations: Annotations of the entity json; those outside of the 206
-            instance categories are left out.
+            instance categories are skipped.
     """
     categories = instance_categories()
-    wanted = {category.id for category in categories}
-    kept = [row for row in annotations if row['category_id'] in wanted]
+    known = {category.id for category in categories}
+    kept = [row for row in annotations if row['category_id'] in known]
     return {
         'images': list(images),
         'annotations': [{**row, 'id': number} for number, row in enumerate(kept, start=1)],
@@ -78,8 +104,8 @@ def instance_json(images: Sequence[dict], annotations: Sequence[dict]) -> dict:
     }
 
 
-def panoptic_json(images: Sequence[dict], segments_infos: Sequence[list]) -> dict:
-    """Make the json of the panoptic task from the segments of each picture."""
+def panoptic_json(images: Sequence[Json], segments_infos: Sequence[list[Json]]) -> Json:
+    """Make the json of the panoptic task from the segments of each image."""
     annotations = [
         {'image_id': image['id'], 'file_name': image['file_name'], 'segments_info': segments_info}
         for image, segments_info in zip(images, segments_infos)
@@ -91,47 +117,49 @@ def panoptic_json(images: Sequence[dict], segments_infos: Sequence[list]) -> dic
     }
 
 
-def panoptic_segments(entities: EntityMap, category_ids: np.ndarray) -> tuple:
-    """Make the panoptic truth of one picture.
+def panoptic_segments(entities: EntityMap, category_ids: ArrayLike) -> PanopticImage:
+    """Make the panoptic ground truth of one image.
 
     Each thing is a segment; the stuff of one category is one segment.
 
-    Returns:
-        PNG uint8 RGB ``(H, W, 3)`` whose colours are the segment ids, 0 where
-        nothing is, and ``segments_info``.
+    Args:
+        entities: K entities.
+        category_ids: Id of each in the entity table.
     """
     categories = {category.entity_id: category for category in panoptic_categories()}
     segment_of = np.zeros(entities.num_entities + 1, dtype=np.int32)
-    owners, segment_of_stuff = [], {}
+    segment_categories: list[Category] = []
+    segment_of_stuff: dict[int, int] = {}
     for k, category_id in enumerate(np.asarray(category_ids).tolist(), start=1):
         category = categories.get(category_id)
         if category is None:
             continue
         if category.is_thing or category_id not in segment_of_stuff:
-            owners.append(category)
-            segment_of_stuff[category_id] = len(owners)
-        segment_of[k] = len(owners) if category.is_thing else segment_of_stuff[category_id]
-    segments = EntityMap(segment_of[_flat_ids(entities)], len(owners))
+            segment_categories.append(category)
+            segment_of_stuff[category_id] = len(segment_categories)
+        segment_of[k] = segment_of_stuff[category_id]
+    segments = EntityMap(segment_of[_flat_ids(entities)], len(segment_categories))
+    rows = zip(segment_categories, segments.areas.tolist(), segments.boxes_xyxy_px.tolist())
     infos = [
         {
             'id': number,
             'category_id': category.id,
-            'area': int(area),
-            'bbox': [int(x0), int(y0), int(x1 - x0), int(y1 - y0)],
+            'area': area,
+            'bbox': [x0, y0, x1 - x0, y1 - y0],
             'iscrowd': 0,
         }
-        for number, (category, area, (x0, y0, x1, y1)) in enumerate(
-            zip(owners, segments.areas, segments.boxes_xyxy_px), start=1
-        )
+        for number, (category, area, (x0, y0, x1, y1)) in enumerate(rows, start=1)
         if area > 0
     ]
-    ids = segments.ids[0]
-    png = np.stack([ids % 256, ids // 256 % 256, ids // 65536], axis=-1).astype(np.uint8)
-    return png, infos
+    return PanopticImage(colours_of_ids(segments.ids[0]), infos)
 
 
-def semantic_map(entities: EntityMap, category_ids: np.ndarray) -> np.ndarray:
-    """Make the semantic map of one picture.
+def semantic_map(entities: EntityMap, category_ids: ArrayLike) -> np.ndarray:
+    """Make the semantic map of one image.
+
+    Args:
+        entities: K entities.
+        category_ids: Id of each in the entity table.
 
     Returns:
         uint8 ``(H, W)``: classes 0..149, 255 where no class is.
@@ -151,12 +179,12 @@ def _flat_ids(entities: EntityMap) -> np.ndarray:
     return flat
 
 
-def _image_row(scene: Scene) -> dict:
+def _image_row(scene: Scene) -> Json:
     height, width = scene.entities.height, scene.entities.width
     return {'id': scene.image_id, 'file_name': scene.file_name, 'height': height, 'width': width}
 
 
-def _category_rows(categories: Sequence[Category]) -> list:
+def _category_rows(categories: Sequence[Category]) -> list[Json]:
     return [
         {'id': category.id, 'name': category.name, 'isthing': int(category.is_thing)}
         for category in sorted(categories)

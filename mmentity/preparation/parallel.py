@@ -5,28 +5,75 @@ import json
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
-from mmentity.utils.files import whole_file
-from mmentity.utils.progress import progress_bar
+from PIL import Image
+
+from mmentity.utils.files import write_json
+from mmentity.utils.progress import show_progress
 
 CHUNK = 64
+# what unusable files and annotations raise
+TASK_ERRORS = (OSError, ValueError, KeyError, TypeError, SyntaxError, Image.DecompressionBombError)
+Task = TypeVar('Task')
+Result = TypeVar('Result')
+
+
+class Outcome(NamedTuple):
+    """Result of one task.
+
+    Attributes:
+        value: What the function returned; None where it failed.
+        fault: Why it failed, or ''.
+    """
+
+    value: Any
+    fault: str
+
+
+@dataclass
+class ConversionReport:
+    """What a conversion of annotations made.
+
+    Attributes:
+        files: Written annotation files.
+        skipped: Annotation files that existed already.
+        images: Number of converted images.
+        entities: Number of entities in the written files.
+        crowds: Number of crowd segments that were left out.
+        lost: Number of entities that are too small for a pixel.
+        faults: A message for each image that is left out.
+    """
+
+    files: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    images: int = 0
+    entities: int = 0
+    crowds: int = 0
+    lost: int = 0
+    faults: list[str] = field(default_factory=list)
 
 
 def default_workers() -> int:
-    """Number of processors that this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def run_parallel(
-    function: Callable, tasks: Sequence, workers: int, title: str, chunk: int = 1
-) -> Iterator:
-    """Apply a function to all tasks in processes, with a progress bar.
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    workers: int,
+    title: str,
+    chunk: int = 1,
+) -> Iterator[Result]:
+    """Apply a function to all tasks in processes and show the progress.
 
     Args:
         function: Function of one task, importable by name.
@@ -39,66 +86,72 @@ def run_parallel(
         Results in the order of the tasks.
     """
     if workers <= 1 or len(tasks) < 2:
-        yield from with_progress(map(function, tasks), len(tasks), title)
+        yield from show_progress(map(function, tasks), len(tasks), title)
         return
     with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
         # processes start here, before the progress bar has a thread of its own
         results = pool.map(function, tasks, chunksize=chunk)
-        yield from with_progress(results, len(tasks), title)
+        yield from show_progress(results, len(tasks), title)
 
 
-def run_resumable(
-    function: Callable, tasks: Sequence, workers: int, title: str, store: Path
-) -> Iterator:
-    """Apply a function to chunks of tasks and keep each result on disk.
+def attempt(function: Callable[[Task], Any], task: Task) -> Outcome:
+    """Apply a function to one task and catch the errors of unusable data."""
+    try:
+        return Outcome(function(task), '')
+    except TASK_ERRORS as error:
+        return Outcome(None, str(error))
 
-    A result is kept under a digest of the function's name and its tasks, so
-    that a job that was killed takes up what it had and nothing else. Chunks in
-    which something went wrong are done again.
+
+def convert_images(
+    function: Callable[[list], Any],
+    tasks: Sequence[list],
+    workers: int,
+    target: str,
+    store: Path,
+    report: ConversionReport,
+) -> Iterator[tuple[dict[str, Any], Any]]:
+    """Convert the annotations of many images, and resume a run that was killed.
+
+    Results are kept on disk under a digest of the function's name and its tasks,
+    a chunk of tasks at a time. Chunks in which a task failed are done again.
 
     Args:
-        function: Function of a list of tasks that returns a list for json; each
-            result ends with what went wrong, or ''.
-        tasks: Arguments, fit for json.
+        function: Function of one task that returns a value for json.
+        tasks: Arguments fit for json, lists that begin with the entry of an image.
         workers: Processes; at 1 or less everything runs in this one.
-        title: Text beside the progress bar.
+        target: What is made, for the progress bar and the messages.
         store: Folder of the results; the caller removes it when all is done.
+        report: Gets a message for each image that is left out.
 
     Yields:
-        One result for each task, in order.
+        Entry of the image and the value, for each task that succeeded, in order.
     """
-    chunks = [
-        (function, list(tasks[first : first + CHUNK]), str(store))
-        for first in range(0, len(tasks), CHUNK)
-    ]
-    for path in run_parallel(_run_chunk, chunks, workers, title):
-        yield from json.loads(Path(path).read_text())
+    chunks = [list(tasks[first : first + CHUNK]) for first in range(0, len(tasks), CHUNK)]
+    run_chunk = partial(_run_chunk, function, str(store))
+    images = (task[0] for task in tasks)
+    for path in run_parallel(run_chunk, chunks, workers, target):
+        for outcome in json.loads(Path(path).read_text()):
+            image, (value, fault) = next(images), outcome
+            if fault:
+                name = f'{image.get("file_name")} (image id {image["id"]})'
+                report.faults.append(f'{target}: {name} is left out: {fault}')
+            else:
+                yield image, value
 
 
-def _run_chunk(chunk: tuple) -> str:
-    function, tasks, store = chunk
+def _run_chunk(function: Callable[[list], Any], store: str, tasks: list[list]) -> str:
     text = json.dumps([function.__module__, function.__qualname__, tasks])
     path = Path(store) / f'{hashlib.sha256(text.encode()).hexdigest()}.json'
     if not path.is_file():
-        result = function(tasks)
-        if any(row[-1] for row in result):
+        outcomes = [attempt(function, task) for task in tasks]
+        if any(outcome.fault for outcome in outcomes):
             path = path.with_suffix('.faulty')
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(result))
+        write_json(path, outcomes)
     return str(path)
 
 
-def with_progress(results: Iterable, total: int, title: str) -> Iterator:
-    """Go through results under a progress bar."""
-    with progress_bar() as progress:
-        task = progress.add_task(title, total=total)
-        for result in results:
-            progress.advance(task)
-            yield result
-
-
 def _end_with_parent() -> None:
-    """Let a worker end when its parent was killed instead of waiting for ever."""
+    """Let a worker end when its parent was killed instead of waiting forever."""
 
     def watch() -> None:
         parent: Optional[Any] = multiprocessing.parent_process()

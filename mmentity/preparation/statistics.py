@@ -1,32 +1,31 @@
-"""Statistics of a data set: entities, areas, sizes, classes."""
+"""Statistics of a dataset: entities, areas, sizes, classes."""
 
-import json
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 from mmengine.dataset import BaseDataset
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from mmentity.datasets.categories import IGNORED, entity_categories
 from mmentity.datasets.entityseg import EntitySegDataset
-from mmentity.datasets.errors import SampleError
 from mmentity.datasets.folder import load_id_map
-from mmentity.datasets.id_maps import entity_ids
-from mmentity.preparation.parallel import with_progress
+from mmentity.datasets.rules import decoding, semantic_values
+from mmentity.structures.id_map import entity_ids
 from mmentity.structures.rle import runs_of
-from mmentity.utils.files import whole_file
+from mmentity.utils.files import whole_file, write_json
+from mmentity.utils.progress import show_progress
 
-# COCO's borders between small, medium and large, px
+# COCO's limits between small, medium and large, px
 SMALL, LARGE = 32**2, 96**2
 
 
-class PictureStatistics(NamedTuple):
-    """What one picture holds.
+class ImageStatistics(NamedTuple):
+    """What one image holds.
 
     Attributes:
         height: Height in px.
@@ -38,8 +37,8 @@ class PictureStatistics(NamedTuple):
 
     height: int
     width: int
-    areas: list
-    classes: list
+    areas: list[float]
+    classes: list[int]
     fault: str = ''
 
 
@@ -49,41 +48,41 @@ class Statistics:
 
     Attributes:
         name: Class of the data set.
-        pictures: One :class:`PictureStatistics` for each picture.
+        images: One :class:`ImageStatistics` for each image.
         class_names: Name of each class that occurs.
     """
 
     name: str
-    pictures: list
-    class_names: dict
+    images: list[ImageStatistics]
+    class_names: dict[int, str]
 
     @property
-    def faults(self) -> list:
-        """Sentences of the pictures whose annotation cannot be read."""
-        return [picture.fault for picture in self.pictures if picture.fault]
+    def faults(self) -> list[str]:
+        """Messages on the images whose annotation cannot be read."""
+        return [image.fault for image in self.images if image.fault]
 
-    def summary(self) -> dict:
-        """Everything as numbers for json."""
-        sound = [picture for picture in self.pictures if not picture.fault]
-        areas = np.array([area for picture in sound for area in picture.areas], dtype=float)
-        counts = np.array([len(picture.areas) for picture in sound])
-        sizes = np.array([(p.height * p.width, *sorted((p.height, p.width))) for p in sound])
-        covered = [sum(p.areas) / (p.height * p.width) for p in sound]
-        classes = Counter(label for picture in sound for label in picture.classes)
+    def summary(self) -> dict[str, Any]:
+        """Summarise everything in numbers, fit for json."""
+        readable = [image for image in self.images if not image.fault]
+        areas = np.array([area for image in readable for area in image.areas], dtype=float)
+        counts = np.array([len(image.areas) for image in readable])
+        sizes = np.array([(p.height * p.width, *sorted((p.height, p.width))) for p in readable])
+        covered = [sum(p.areas) / (p.height * p.width) for p in readable]
+        classes = Counter(label for image in readable for label in image.classes)
         return {
             'dataset': self.name,
-            'pictures': len(sound),
-            'unreadable pictures': len(self.faults),
+            'images': len(readable),
+            'unreadable images': len(self.faults),
             'entities': int(counts.sum()),
-            'pictures without entities': int((counts == 0).sum()),
-            'entities per picture': _quantiles(counts),
+            'images without entities': int((counts == 0).sum()),
+            'entities per image': _quantiles(counts),
             'entity area, px': _quantiles(areas),
             'small, medium, large entities': [
                 int((areas < SMALL).sum()),
                 int(((areas >= SMALL) & (areas < LARGE)).sum()),
                 int((areas >= LARGE).sum()),
             ],
-            'sum of areas over area of picture': _quantiles(covered),
+            'sum of areas over area of image': _quantiles(covered),
             'short side, px': _quantiles(sizes[:, 1] if len(sizes) else []),
             'long side, px': _quantiles(sizes[:, 2] if len(sizes) else []),
             'classes': [
@@ -92,18 +91,17 @@ class Statistics:
             ],
         }
 
-    def write(self, folder: Path) -> list:
+    def write(self, folder: Path) -> list[Path]:
         """Write ``stats.json`` and ``stats.png`` and return their paths."""
         summary = self.summary()
         paths = [Path(folder) / 'stats.json', Path(folder) / 'stats.png']
-        with whole_file(paths[0]) as partial:
-            partial.write_text(json.dumps(summary, indent=1))
+        write_json(paths[0], summary, indent=1)
         draw_statistics(self, summary, paths[1])
         return paths
 
 
 def collect_statistics(dataset: BaseDataset) -> Statistics:
-    """Go through the annotations of a data set, of any class, without its pictures.
+    """Go through the annotations of a data set, of any class, without its images.
 
     Args:
         dataset: Dataset of entities, instances, panoptic segments, semantic
@@ -115,20 +113,20 @@ def collect_statistics(dataset: BaseDataset) -> Statistics:
     """
     one_class = len(dataset.metainfo.get('classes', ())) < 2
 
-    def read(index: int) -> PictureStatistics:
+    def read(index: int) -> ImageStatistics:
         info = dataset.get_data_info(index)
         try:
             return _read(info, one_class)
-        except (SampleError, OSError, ValueError, SyntaxError) as error:
-            return PictureStatistics(0, 0, [], [], f'{info["img_path"]}: {error}')
+        except ValueError as error:
+            return ImageStatistics(0, 0, [], [], f'{info["img_path"]}: {error}')
 
     with ThreadPoolExecutor() as pool:
         results = pool.map(read, range(len(dataset)))
-        pictures = list(with_progress(results, len(dataset), 'annotations'))
-    return Statistics(type(dataset).__name__, pictures, _class_names(dataset, one_class))
+        images = list(show_progress(results, len(dataset), 'annotations'))
+    return Statistics(type(dataset).__name__, images, _class_names(dataset, one_class))
 
 
-def _class_names(dataset: BaseDataset, one_class: bool) -> dict:
+def _class_names(dataset: BaseDataset, one_class: bool) -> dict[int, str]:
     if not one_class:
         return dict(enumerate(dataset.metainfo['classes']))
     if isinstance(dataset, EntitySegDataset):
@@ -136,12 +134,13 @@ def _class_names(dataset: BaseDataset, one_class: bool) -> dict:
     return {0: 'entity'}
 
 
-def _read(info: dict, one_class: bool) -> PictureStatistics:
+def _read(info: dict[str, Any], one_class: bool) -> ImageStatistics:
     if 'id_map_path' in info:
         values = load_id_map(info)
-        ids, areas = np.unique(values, return_counts=True)
+        ids, pixels = np.unique(values, return_counts=True)
         keep = np.isin(ids, entity_ids(values, info['no_entity_ids']))
-        return PictureStatistics(*values.shape, areas[keep].tolist(), [0] * int(keep.sum()))
+        height, width = values.shape
+        return ImageStatistics(height, width, pixels[keep].tolist(), [0] * int(keep.sum()))
     if 'segments_info' in info:
         rows, key = info['segments_info'], 'category'
         areas = [row['area'] for row in rows]
@@ -151,32 +150,37 @@ def _read(info: dict, one_class: bool) -> PictureStatistics:
     else:
         return _read_semantic(info)
     key = 'category_id' if one_class and all('category_id' in row for row in rows) else key
-    return PictureStatistics(info['height'], info['width'], areas, [row[key] for row in rows])
+    return ImageStatistics(info['height'], info['width'], areas, [row[key] for row in rows])
 
 
-def _area(row: dict, info: dict) -> float:
+def _area(row: dict[str, Any], info: dict[str, Any]) -> float:
     if 'area' in row:
         return row['area']
     return int(runs_of(row['mask'], info['height'], info['width']).lengths.sum())
 
 
-def _read_semantic(info: dict) -> PictureStatistics:
-    with Image.open(info['seg_map_path']) as picture:
-        values = np.asarray(picture)
+def _read_semantic(info: dict[str, Any]) -> ImageStatistics:
+    path = info['seg_map_path']
+    with decoding('bad-map', f'{path} cannot be read'), Image.open(path) as image:
+        values = semantic_values(path, image)
     classes, areas = np.unique(values, return_counts=True)
     keep = classes != IGNORED
-    return PictureStatistics(*values.shape, areas[keep].tolist(), classes[keep].tolist())
+    height, width = values.shape
+    return ImageStatistics(height, width, areas[keep].tolist(), classes[keep].tolist())
 
 
-def _quantiles(values: Sequence) -> Optional[dict]:
-    if len(values) == 0:
+def _quantiles(values: ArrayLike) -> Optional[dict[str, float]]:
+    values = np.asarray(values)
+    if values.size == 0:
         return None
     names = ('min', '5 %', 'median', '95 %', 'max')
     quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1))
     return {'mean': float(np.mean(values)), **dict(zip(names, map(float, quantiles)))}
 
 
-def draw_statistics(statistics: Statistics, summary: dict, path: Path, most: int = 30) -> None:
+def draw_statistics(
+    statistics: Statistics, summary: dict[str, Any], path: Path, most: int = 30
+) -> None:
     """Draw entities, areas, sizes and the most frequent classes as one PNG.
 
     Args:
@@ -189,21 +193,21 @@ def draw_statistics(statistics: Statistics, summary: dict, path: Path, most: int
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    sound = [picture for picture in statistics.pictures if not picture.fault]
+    readable = [image for image in statistics.images if not image.fault]
     figure = Figure(figsize=(12, 9), layout='constrained')
     FigureCanvasAgg(figure)
     counts, areas, sizes, classes = figure.subplots(2, 2).ravel()
-    numbers = [len(picture.areas) for picture in sound]
+    numbers = [len(image.areas) for image in readable]
     counts.hist(numbers, bins=np.arange(max(numbers, default=0) + 2) - 0.5, color='tab:blue')
-    counts.set(xlabel='entities of a picture', ylabel='pictures')
-    sides = np.sqrt([max(area, 1) for picture in sound for area in picture.areas] or [1])
+    counts.set(xlabel='entities of an image', ylabel='images')
+    sides = np.sqrt([max(area, 1) for image in readable for area in image.areas] or [1])
     areas.hist(sides, bins=np.geomspace(1, sides.max() + 1, 50), color='tab:orange')
     areas.set(xscale='log', xlabel='square root of the area of an entity, px', ylabel='entities')
     for side, name in ((32, 'medium'), (96, 'large')):
         areas.axvline(side, color='black', linestyle='--', linewidth=1)
         areas.annotate(name, (side, 0.97), xycoords=('data', 'axes fraction'), va='top')
     sizes.scatter(
-        [p.width for p in sound], [p.height for p in sound], s=8, alpha=0.4, color='tab:green'
+        [p.width for p in readable], [p.height for p in readable], s=8, alpha=0.4, color='tab:green'
     )
     sizes.set(xlabel='width, px', ylabel='height, px', xlim=(0, None), ylim=(0, None))
     rows = summary['classes'][:most][::-1]
@@ -211,7 +215,7 @@ def draw_statistics(statistics: Statistics, summary: dict, path: Path, most: int
     classes.set(xlabel='entities', title=f'{len(rows)} of {len(summary["classes"])} classes')
     classes.tick_params(axis='y', labelsize=7)
     figure.suptitle(
-        f'{summary["dataset"]}: {summary["entities"]} entities in {summary["pictures"]} pictures'
+        f'{summary["dataset"]}: {summary["entities"]} entities in {summary["images"]} images'
     )
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=110)

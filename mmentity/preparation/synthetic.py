@@ -1,18 +1,26 @@
 """Demo data: drawn scenes in EntitySeg's folder layout and file formats."""
 
+import colorsys
 import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import numpy as np
-from mmengine.utils import track_iter_progress
 from PIL import Image
 
-from mmentity.datasets.transforms.geometry import shortest_edge_size
+from mmentity.datasets.geometry import shortest_edge_size
+from mmentity.datasets.layout import (
+    CLASS_AWARE,
+    FOLDERS,
+    MERGED,
+    SPLITS,
+    annotation_file,
+    image_folder,
+)
 from mmentity.preparation.annotation_forms import (
     Scene,
     entity_json,
@@ -22,11 +30,12 @@ from mmentity.preparation.annotation_forms import (
     semantic_map,
 )
 from mmentity.structures import EntityMap
+from mmentity.utils.files import write_json
+from mmentity.utils.progress import show_progress
 
-FOLDERS = ('entity_01_11580', 'entity_02_11598', 'entity_03_10049')
-# two of three pictures go to the first folder, the one with class-aware annotations
-FOLDER_ORDER = (0, 1, 2, 0, 0, 0)
-ANNOTATIONS = 'annotations/entity_segmentation'
+# two of three images go to the first folder, the one with class-aware annotations
+FOLDER_ORDER = ('01', '02', '03', '01', '01', '01')
+Pattern = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -34,11 +43,11 @@ class DemoOptions:
     """Size and counts of the demo data.
 
     Attributes:
-        num_train: Training pictures; two of three are in the first folder, which has
+        num_train: Training images; two of three are in the first folder, which has
             the class-aware annotations too.
-        num_val: Validation pictures.
-        height: Height of a picture in px; the low-resolution one has half.
-        width: Width of a picture in px.
+        num_val: Validation images.
+        height: Height of an image in px; the low-resolution one has half.
+        width: Width of an image in px.
         num_things: Fewest and most things of a scene.
         seed: The same seed gives the same files.
     """
@@ -47,27 +56,46 @@ class DemoOptions:
     num_val: int = 60
     height: int = 288
     width: int = 384
-    num_things: tuple = (3, 6)
+    num_things: tuple[int, int] = (3, 6)
     seed: int = 0
 
 
-class Kind(NamedTuple):
+class Appearance(NamedTuple):
     """How one category looks.
 
     Attributes:
         category_id: Id in EntitySeg's entity table.
         hue: Typical hue, 0..1.
         texture: Pattern that mixes two tones.
-        shape: Outline of a thing; None for stuff.
     """
 
     category_id: int
     hue: float
-    texture: Callable
-    shape: Callable = None
+    texture: Pattern
 
 
-def make_demo_data(root: str, options: DemoOptions = DemoOptions()) -> Path:  # noqa: B008
+class Thing(NamedTuple):
+    """A thing: how it looks, and the function that draws its outline."""
+
+    appearance: Appearance
+    shape: Pattern
+
+
+class DrawnScene(NamedTuple):
+    """One drawn image.
+
+    Attributes:
+        img: uint8 RGB ``(H, W, 3)``.
+        entities: Its K entities.
+        category_ids: Id of each in the entity table, int ``(K,)``.
+    """
+
+    img: np.ndarray
+    entities: EntityMap
+    category_ids: np.ndarray
+
+
+def make_demo_data(root: Union[str, Path], options: DemoOptions = DemoOptions()) -> Path:  # noqa: B008
     """Draw the demo data, or reuse what is there.
 
     Scenes are two or three textured stuff regions with things in front of each
@@ -99,63 +127,60 @@ def make_demo_data(root: str, options: DemoOptions = DemoOptions()) -> Path:  # 
     partial = root.with_name(f'{root.name}.partial-{os.getpid()}')
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _write_split(partial, 'train', options)
-        _write_split(partial, 'val', options)
-        (partial / 'demo.json').write_text(json.dumps(wanted, indent=2))
+        for split in SPLITS:
+            _write_split(partial, split, options)
+        write_json(partial / 'demo.json', wanted, indent=2)
         partial.rename(root)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return root
 
 
-def draw_scene(rng: np.random.Generator, options: DemoOptions) -> tuple:
-    """Draw one picture.
-
-    Returns:
-        uint8 RGB ``(H, W, 3)``, :class:`EntityMap` and category ids ``(K,)``.
-    """
+def draw_scene(rng: np.random.Generator, options: DemoOptions) -> DrawnScene:
+    """Draw one image."""
     height, width = options.height, options.width
     y, x = np.mgrid[:height, :width].astype(np.float32)
     unit = float(min(height, width))
     img = np.zeros((height, width, 3), dtype=np.float32)
     ids = np.zeros((height, width), dtype=np.int32)
-    kinds = []
+    kinds: list[Appearance] = []
 
-    def paint(kind: Kind, mask: np.ndarray) -> None:
+    def paint(kind: Appearance, mask: np.ndarray, is_thing: bool) -> None:
         kinds.append(kind)
-        img[mask] = _colours(rng, kind, x[mask] / unit, y[mask] / unit)
+        img[mask] = _colours(rng, kind, x[mask] / unit, y[mask] / unit, is_thing)
         ids[mask] = len(kinds)
 
     for mask in _stuff_regions(rng, x / width, y / height):
-        paint(STUFF[rng.integers(len(STUFF))], mask)
+        paint(STUFF[rng.integers(len(STUFF))], mask, is_thing=False)
     for size in _thing_sizes(rng, options.num_things):
-        kind = THINGS[rng.integers(len(THINGS))]
+        thing = THINGS[rng.integers(len(THINGS))]
         centre = rng.uniform(0.05, 0.95, 2) * (width, height)
         angle = rng.uniform(0, np.pi)
         dx, dy = (x - centre[0]) / (size * unit), (y - centre[1]) / (size * unit)
-        mask = kind.shape(rng, *_rotate(dx, dy, angle))
+        mask = thing.shape(rng, *_rotate(dx, dy, angle))
         if mask.any():
-            paint(kind, mask)
+            paint(thing.appearance, mask, is_thing=True)
 
     img += rng.normal(0, 4, img.shape)
     entities = EntityMap(ids, len(kinds))
     keep = entities.areas >= unit * unit / 4000
     category_ids = np.array([kind.category_id for kind in kinds])[keep]
-    return np.clip(img, 0, 255).astype(np.uint8), entities.select(keep), category_ids
+    img = np.clip(img, 0, 255).astype(np.uint8)
+    return DrawnScene(img, entities.select(keep), category_ids)
 
 
 def _thing_sizes(rng: np.random.Generator, num_things: Sequence[int]) -> np.ndarray:
-    """Radii relative to the short side, small things last so that they stay seen.
+    """Radii relative to the short side, small things last so that they stay visible.
 
-    One thing of each scene is small, the others are spread evenly over the scales.
+    One thing of each scene is small, the scales of the others are evenly distributed.
     """
     count = rng.integers(num_things[0], num_things[1] + 1)
     usual = np.exp(rng.uniform(np.log(0.16), np.log(0.38), count - 1))
     return np.append(np.sort(usual)[::-1], rng.uniform(0.04, 0.06))
 
 
-def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> list:
-    """Cut the picture by one or two wavy lines into bands."""
+def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    """Cut the image by one or two wavy lines into bands."""
     cuts = np.sort(rng.uniform(0.2, 0.8, rng.integers(1, 3)))
     slope = rng.uniform(-0.25, 0.25)
     level = y + slope * (x - 0.5)
@@ -164,37 +189,36 @@ def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> li
     return [band == k for k in range(len(cuts) + 1) if (band == k).any()]
 
 
-def _colours(rng: np.random.Generator, kind: Kind, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _colours(
+    rng: np.random.Generator, kind: Appearance, x: np.ndarray, y: np.ndarray, is_thing: bool
+) -> np.ndarray:
     """RGB 0..255 of pixels, two tones of a hue mixed by the texture and lit from one side.
 
     Stuff is pale and its tones are close together; things are vivid.
     """
     hue = (kind.hue + rng.normal(0, 0.03)) % 1
     saturation, darker = rng.uniform(0.65, 1.0), rng.uniform(0.7, 0.9)
-    if kind.shape is None:
+    if not is_thing:
         saturation, darker = rng.uniform(0.1, 0.4), rng.uniform(0.88, 0.97)
     value = rng.uniform(0.55, 0.95)
-    tones = [
-        _hsv_to_rgb(hue, saturation, value),
-        _hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker),
-    ]
+    tones = np.array(
+        [
+            colorsys.hsv_to_rgb(hue, saturation, value),
+            colorsys.hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker),
+        ]
+    )
     u, v = _rotate(x, y, rng.uniform(0, np.pi))
     mix = kind.texture(rng, u, v)[:, None]
     light = 1 + rng.uniform(-0.4, 0.4) * (x - x.mean())[:, None]
     return 255 * light * (mix * tones[0] + (1 - mix) * tones[1])
 
 
-def _hsv_to_rgb(hue: float, saturation: float, value: float) -> np.ndarray:
-    k = (np.array([5, 3, 1]) + 6 * hue) % 6
-    return value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
-
-
-def _rotate(x: np.ndarray, y: np.ndarray, angle: float) -> tuple:
+def _rotate(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
     cos, sin = np.cos(angle), np.sin(angle)
     return cos * x + sin * y, cos * y - sin * x
 
 
-# --- textures: pattern 0..1 of coordinates in short sides of the picture ---
+# --- textures: pattern 0..1 of coordinates in short sides of the image ---
 
 
 def _stripes(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -264,83 +288,84 @@ def _rope(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndarra
 
 
 STUFF = [
-    Kind(3, 0.58, _shade),  # sky
-    Kind(12, 0.30, _grain),  # grass
-    Kind(50, 0.70, _grain),  # road
-    Kind(114, 0.12, _waves),  # sand
-    Kind(54, 0.50, _waves),  # sea
-    Kind(21, 0.04, _bricks),  # concretewall
+    Appearance(3, 0.58, _shade),  # sky
+    Appearance(12, 0.30, _grain),  # grass
+    Appearance(50, 0.70, _grain),  # road
+    Appearance(114, 0.12, _waves),  # sand
+    Appearance(54, 0.50, _waves),  # sea
+    Appearance(21, 0.04, _bricks),  # concretewall
 ]
 THINGS = [
-    Kind(16, 0.08, _stripes, _rectangle),  # box
-    Kind(24, 0.75, _checks, _rectangle),  # painting
-    Kind(51, 0.62, _shade, _ellipse),  # plate
-    Kind(35, 0.92, _dots, _ellipse),  # cushion
-    Kind(82, 0.36, _stripes, _star),  # leaf
-    Kind(80, 0.16, _shade, _star),  # flower
-    Kind(55, 0.00, _checks, _ring),  # toy_ot
-    Kind(32, 0.46, _shade, _bottle),  # bottle
-    Kind(66, 0.14, _shade, _rope),  # rope
+    Thing(Appearance(16, 0.08, _stripes), _rectangle),  # box
+    Thing(Appearance(24, 0.75, _checks), _rectangle),  # painting
+    Thing(Appearance(51, 0.62, _shade), _ellipse),  # plate
+    Thing(Appearance(35, 0.92, _dots), _ellipse),  # cushion
+    Thing(Appearance(82, 0.36, _stripes), _star),  # leaf
+    Thing(Appearance(80, 0.16, _shade), _star),  # flower
+    Thing(Appearance(55, 0.00, _checks), _ring),  # toy_ot
+    Thing(Appearance(32, 0.46, _shade), _bottle),  # bottle
+    Thing(Appearance(66, 0.14, _shade), _rope),  # rope
 ]
 
 
 def _write_split(root: Path, split: str, options: DemoOptions) -> None:
-    """Write pictures, low-resolution pictures and annotations of one split."""
+    """Write images, low-resolution images and annotations of one split."""
     count = options.num_train if split == 'train' else options.num_val
-    files = {(folder, lr): [] for folder in FOLDERS for lr in (False, True)}
-    for index in track_iter_progress((range(count), count)):
-        rng = np.random.default_rng((options.seed, ('train', 'val').index(split), index))
-        img, entities, category_ids = draw_scene(rng, options)
-        folder = FOLDERS[FOLDER_ORDER[index % len(FOLDER_ORDER)]]
-        name = f'{folder}/demo_{split}_{index:05d}.jpg'
-        low_size = shortest_edge_size(*img.shape[:2], min(img.shape[:2]) // 2, max(img.shape[:2]))
-        low_img = Image.fromarray(img).resize(low_size[::-1], Image.BILINEAR)
-        for lr, picture, truth in (
-            (False, Image.fromarray(img), entities),
-            (True, low_img, entities.resize(*low_size)),
+    scenes: dict[tuple[str, bool], list[Scene]] = {
+        (part, low): [] for part in FOLDERS for low in (False, True)
+    }
+    for index in show_progress(range(count), count, f'images of {split}'):
+        rng = np.random.default_rng((options.seed, SPLITS.index(split), index))
+        drawn = draw_scene(rng, options)
+        part = FOLDER_ORDER[index % len(FOLDER_ORDER)]
+        name = f'{FOLDERS[part]}/demo_{split}_{index:05d}.jpg'
+        image = Image.fromarray(drawn.img)
+        size = (image.height, image.width)
+        low_size = shortest_edge_size(*size, min(size) // 2, max(size))
+        low_image = image.resize(low_size[::-1], Image.Resampling.BILINEAR)
+        for low, pixels, entities in (
+            (False, image, drawn.entities),
+            (True, low_image, drawn.entities.resize(*low_size)),
         ):
-            path = root / ('images_lr' if lr else 'images') / name
+            path = root / image_folder(low) / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path, quality=92)
-            image_id = len(files[folder, lr]) + 1
-            files[folder, lr].append(Scene(image_id, name, truth, category_ids))
-    for lr in (False, True):
-        suffix = f'entity_{split}{"_lr" if lr else ""}.json'
-        for number, folder in zip(('01', '02', '03'), FOLDERS):
-            scenes = files[folder, lr]
-            _write_json(root / ANNOTATIONS / f'entityv2_{number}_{suffix}', entity_json(scenes))
-        merged = [scene for folder in FOLDERS for scene in files[folder, lr]]
+            pixels.save(path, quality=92)
+            image_id = len(scenes[part, low]) + 1
+            scenes[part, low].append(Scene(image_id, name, entities, drawn.category_ids))
+    annotations = root / 'annotations'
+    for low in (False, True):
+        for part in FOLDERS:
+            file = annotation_file(annotations, 'entity', part, split, low)
+            write_json(file.path, entity_json(scenes[part, low]))
+        merged = [scene for part in FOLDERS for scene in scenes[part, low]]
         merged = [scene._replace(image_id=k) for k, scene in enumerate(merged, start=1)]
-        _write_json(root / ANNOTATIONS / f'entityv2_010203_{suffix}', entity_json(merged))
-    _write_class_aware(root / 'annotations', split, files[FOLDERS[0], False])
+        file = annotation_file(annotations, 'entity', MERGED, split, low)
+        write_json(file.path, entity_json(merged))
+    _write_class_aware(annotations, split, scenes[CLASS_AWARE, False])
 
 
-def _write_class_aware(root: Path, split: str, scenes: Sequence[Scene]) -> None:
+def _write_class_aware(annotations: Path, split: str, scenes: Sequence[Scene]) -> None:
     """Write the instance, panoptic and semantic annotations of one split.
 
     They cover the first folder, and their file names begin inside it.
     """
+    instance, panoptic, semantic = (
+        annotation_file(annotations, task, CLASS_AWARE, split)
+        for task in ('instance', 'panoptic', 'semantic')
+    )
     scenes = [scene._replace(file_name=Path(scene.file_name).name) for scene in scenes]
     content = entity_json(scenes)
-    path = root / 'instance_segmentation' / f'entityv2_01_instances_{split}.json'
-    _write_json(path, instance_json(content['images'], content['annotations']))
-    panoptic, semantic = root / 'panoptic_segmentation', root / 'semantic_segmentation'
-    for folder in (panoptic / f'panoptic_maps_{split}', semantic / f'semantic_maps_{split}'):
+    write_json(instance.path, instance_json(content['images'], content['annotations']))
+    for folder in (panoptic.maps, semantic.maps):
         folder.mkdir(parents=True)
     infos, pairs = [], []
     for scene in scenes:
-        png_name = Path(scene.file_name).with_suffix('.png').name
-        png, segments_info = panoptic_segments(scene.entities, scene.category_ids)
-        Image.fromarray(png).save(panoptic / f'panoptic_maps_{split}' / png_name)
-        infos.append(segments_info)
+        map_name = Path(scene.file_name).with_suffix('.png').name
+        segments = panoptic_segments(scene.entities, scene.category_ids)
+        Image.fromarray(segments.png).save(panoptic.maps / map_name)
+        infos.append(segments.segments_info)
         classes = semantic_map(scene.entities, scene.category_ids)
-        Image.fromarray(classes).save(semantic / f'semantic_maps_{split}' / png_name)
-        pairs.append(f'{scene.file_name} {png_name}\n')
-    path = panoptic / f'entityv2_01_panoptic_{split}.json'
-    _write_json(path, panoptic_json(content['images'], infos))
-    (semantic / f'{split}.txt').write_text(''.join(pairs))
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content))
+        Image.fromarray(classes).save(semantic.maps / map_name)
+        pairs.append(f'{scene.file_name} {map_name}\n')
+    write_json(panoptic.path, panoptic_json(content['images'], infos))
+    semantic.path.write_text(''.join(pairs))

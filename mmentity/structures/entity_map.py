@@ -1,23 +1,32 @@
-"""The entities of one picture as one integer map."""
+"""The entities of one image as one integer map."""
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
-from mmentity.structures.rle import Segmentation, encode_map, paint_runs, pixels_of, runs_of
+from mmentity.structures.rle import (
+    Rle,
+    Runs,
+    Segmentation,
+    encode_map,
+    paint_runs,
+    pixels_of,
+    runs_of,
+)
 
 STRIP_ROWS = 256
 
 
 class EntityMap:
-    """All entities of one picture in one map of ids.
+    """All entities of one image in one map of ids.
 
     Value 0 is no entity, value k is entity k. Entities do not overlap, so one
-    layer holds them all; annotations that do overlap are spread over as few
-    further layers as a first-fit needs, and every method stays exact: an entity
-    lies in exactly one layer.
+    layer holds them all; annotations that do overlap go into further layers, each
+    entity into the first layer where it overlaps no other, and every method stays
+    exact.
 
     Args:
         ids: Integers ``(H, W)`` or ``(L, H, W)``, 0..K.
@@ -69,14 +78,18 @@ class EntityMap:
         Disjoint runs go straight into one map, ``O(HW)`` for all of them.
 
         Raises:
-            ValueError: If an RLE does not have the size of the picture.
+            ValueError: If an RLE does not have the size of the image.
         """
-        runs = [runs_of(s, height, width) for s in segmentations]
+        return cls.from_runs([runs_of(s, height, width) for s in segmentations], height, width)
+
+    @classmethod
+    def from_runs(cls, runs: Sequence[Runs], height: int, width: int) -> 'EntityMap':
+        """Read masks that are given as runs of an image of ``height`` x ``width`` px."""
         ids = np.arange(1, len(runs) + 1, dtype=np.int32)
-        flat = paint_runs(runs, ids, height, width)
-        if flat is not None:
-            return cls(flat, len(runs))
-        return cls(_first_fit([pixels_of(r) for r in runs], height, width), len(runs))
+        disjoint = paint_runs(runs, ids, height, width)
+        if disjoint is None:
+            disjoint = _first_fit([pixels_of(r) for r in runs], height, width)
+        return cls(disjoint, len(runs))
 
     @classmethod
     def from_masks(cls, masks: np.ndarray) -> 'EntityMap':
@@ -86,21 +99,26 @@ class EntityMap:
         return cls(_first_fit(pixels, *masks.shape[1:]), len(masks))
 
     @classmethod
-    def from_segment_ids(cls, segments: np.ndarray, segment_ids: Sequence[int]) -> 'EntityMap':
+    def from_segment_ids(cls, segments: np.ndarray, segment_ids: ArrayLike) -> 'EntityMap':
         """Read a map of arbitrary segment ids, as panoptic PNGs hold them.
 
         Args:
             segments: Integers ``(H, W)``.
-            segment_ids: The id of each entity, in order; other values become 0.
+            segment_ids: Integers ``(K,)``, the id of each entity; other values become 0.
         """
-        segment_ids = np.asarray(segment_ids, dtype=np.int64)
-        order = np.argsort(segment_ids)
-        known, inverse = np.unique(segments, return_inverse=True)
-        place = np.searchsorted(segment_ids, known, sorter=order)
-        place = order[np.minimum(place, max(len(order) - 1, 0))] if len(order) else place
-        match = segment_ids[place] == known if len(order) else np.zeros(len(known), bool)
-        ids = np.where(match, place + 1, 0).astype(np.int32)
-        return cls(ids[inverse].reshape(segments.shape), len(segment_ids))
+        wanted = np.asarray(segment_ids, dtype=np.int64)
+        order = np.argsort(wanted)
+        # pixels come in runs of equal ids, of which there are far fewer to sort
+        flat = np.asarray(segments).ravel()
+        starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1])[: flat.size])
+        known, inverse = np.unique(flat[starts], return_inverse=True)
+        ids = np.zeros(len(known), dtype=np.int32)
+        if len(order):
+            index = np.searchsorted(wanted, known, sorter=order)
+            index = order[np.minimum(index, len(order) - 1)]
+            ids = np.where(wanted[index] == known, index + 1, 0).astype(np.int32)
+        flat_ids = np.repeat(ids[inverse], np.diff(starts, append=flat.size))
+        return cls(flat_ids.reshape(segments.shape), len(wanted))
 
     @property
     def height(self) -> int:
@@ -133,10 +151,10 @@ class EntityMap:
         for layer in self.ids:
             # One pass over the ends of horizontal and vertical runs: a box is
             # given by where runs start and stop.
-            rows, columns = _run_borders(layer)
-            for axis, (value, start, stop) in enumerate((columns, rows)):
-                np.minimum.at(boxes[:, axis], value, start)
-                np.maximum.at(boxes[:, axis + 2], value, stop)
+            for axis, lines in enumerate((layer, layer.T)):
+                runs = _runs_of_lines(lines)
+                np.minimum.at(boxes[:, axis], runs.values, runs.starts)
+                np.maximum.at(boxes[:, axis + 2], runs.values, runs.stops)
         boxes[boxes[:, 2] == 0] = 0
         return boxes[1:]
 
@@ -148,7 +166,7 @@ class EntityMap:
             masks[layer[rows, columns] - 1, rows, columns] = True
         return masks
 
-    def rles(self) -> list:
+    def rles(self) -> list[Rle]:
         """Encode each entity as a compressed COCO RLE."""
         rles = encode_map(self.ids[0], self.num_entities)
         for layer in self.ids[1:]:
@@ -190,7 +208,7 @@ class EntityMap:
         return EntityMap(self.renumber(numbers), int(keep.sum()))
 
     def renumber(self, numbers: np.ndarray) -> np.ndarray:
-        """Write another number for each entity.
+        """Replace the id of each entity by another number.
 
         Args:
             numbers: Integers ``(K,)``; entities of number 0 disappear.
@@ -199,13 +217,13 @@ class EntityMap:
             ``(L, H, W)`` of the type of ``numbers``.
         """
         table = np.concatenate([np.zeros(1, numbers.dtype), numbers])
-        drawn = np.empty(self.ids.shape, dtype=numbers.dtype)
+        renumbered = np.empty(self.ids.shape, dtype=numbers.dtype)
         # numpy makes 8-byte indices of what it is given; in strips that is little
-        for ids, target in zip(self.ids, drawn):
+        for ids, target in zip(self.ids, renumbered):
             for top in range(0, self.height, STRIP_ROWS):
                 strip = slice(top, top + STRIP_ROWS)
                 np.take(table, ids[strip], out=target[strip], mode='clip')
-        return drawn
+        return renumbered
 
     def intersections(self, other: 'EntityMap') -> np.ndarray:
         """Count the pixels that each pair of entities shares.
@@ -240,10 +258,10 @@ class EntityMap:
         table = np.zeros(shape, dtype=np.int64)
         pairs = shape[0] * shape[1]
         narrow = np.uint16 if pairs <= 1 << 16 else np.int64
-        for mine in self.ids:
-            row = mine.ravel().astype(narrow) * narrow(shape[1])
-            for theirs in other.ids:
-                joint = row + theirs.ravel().astype(narrow)
+        for layer in self.ids:
+            row = layer.ravel().astype(narrow) * narrow(shape[1])
+            for other_layer in other.ids:
+                joint = row + other_layer.ravel().astype(narrow)
                 # pixels come in runs of equal pairs, and one weight counts a whole run
                 starts = np.flatnonzero(joint[1:] != joint[:-1]) + 1
                 starts = np.append(0, starts) if joint.size else starts
@@ -259,7 +277,7 @@ class EntityMap:
             and np.array_equal(self.ids, other.ids)
         )
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         layers = '' if self.is_disjoint else f', {len(self.ids)} layers'
@@ -267,12 +285,12 @@ class EntityMap:
 
 
 def _nearest(source: int, target: int) -> np.ndarray:
-    """Which of ``source`` pixels Pillow takes for each of ``target`` ones, int32."""
+    """Return the one of ``source`` pixels that Pillow takes for each of ``target`` ones, int32."""
     line = Image.fromarray(np.arange(source, dtype=np.int32)[None])
-    return np.asarray(line.resize((target, 1), Image.NEAREST))[0]
+    return np.asarray(line.resize((target, 1), Image.Resampling.NEAREST))[0]
 
 
-def _first_fit(pixels: list, height: int, width: int) -> np.ndarray:
+def _first_fit(pixels: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
     """Put each mask into the first layer where it overlaps no other.
 
     Args:
@@ -282,25 +300,35 @@ def _first_fit(pixels: list, height: int, width: int) -> np.ndarray:
         int32 ``(L, H, W)``, L >= 1.
     """
     layers = [np.zeros(height * width, dtype=np.int32)]
-    for k, own in enumerate(pixels, start=1):
+    for k, indices in enumerate(pixels, start=1):
         for layer in layers:
-            if not layer[own].any():
+            if not layer[indices].any():
                 break
         else:
             layer = np.zeros(height * width, dtype=np.int32)
             layers.append(layer)
-        layer[own] = k
+        layer[indices] = k
     return np.stack([layer.reshape(width, height).T for layer in layers])
 
 
-def _run_borders(layer: np.ndarray) -> tuple:
-    """Value, first and past-the-last index of each vertical, then horizontal run."""
-    borders = []
-    for lines in (layer.T, layer):
-        length = lines.shape[1]
-        change = np.ones(lines.shape, dtype=bool)
-        change[:, 1:] = lines[:, 1:] != lines[:, :-1]
-        start = np.flatnonzero(change)
-        stop = np.append(start[1:], lines.size)
-        borders.append((lines.ravel()[start], start % length, (stop - 1) % length + 1))
-    return tuple(borders)
+class _LineRuns(NamedTuple):
+    """Runs of equal values along the rows of a map.
+
+    Attributes:
+        values: Value of each run.
+        starts: Its first column.
+        stops: The column after its last one.
+    """
+
+    values: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
+
+
+def _runs_of_lines(lines: np.ndarray) -> _LineRuns:
+    length = lines.shape[1]
+    changes = np.ones(lines.shape, dtype=bool)
+    changes[:, 1:] = lines[:, 1:] != lines[:, :-1]
+    starts = np.flatnonzero(changes)
+    stops = np.append(starts[1:], lines.size)
+    return _LineRuns(lines.ravel()[starts], starts % length, (stops - 1) % length + 1)

@@ -1,16 +1,36 @@
 """COCO run-length encodings as arrays of runs, without decoding to masks.
 
 COCO counts pixels column by column, so a run is a stretch of the flattened
-transpose of a picture. Encoding and decoding of the compressed text follow the
+transpose of an image. Encoding and decoding of the compressed text follow the
 format of pycocotools, which stays the reference in the tests.
 """
 
-from typing import NamedTuple, Union
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Optional, TypedDict, Union
 
 import numpy as np
 from pycocotools import mask as mask_utils
 
-Segmentation = Union[dict, list]
+
+class Rle(TypedDict):
+    """One mask in COCO's compressed run-length encoding.
+
+    Attributes:
+        size: Height and width in px.
+        counts: Lengths of background and foreground runs in turn, as pycocotools
+            writes them.
+    """
+
+    size: list[int]
+    counts: bytes
+
+
+# an RLE, compressed or not, or a list of polygons, each ``[x, y, x, y, ...]`` in px
+Segmentation = Union[Rle, Mapping[str, Any], list]
+
+
+class RunsSizeError(ValueError):
+    """The size of an RLE is not that of its image."""
 
 
 class Runs(NamedTuple):
@@ -30,28 +50,30 @@ def runs_of(segmentation: Segmentation, height: int, width: int) -> Runs:
 
     Args:
         segmentation: Compressed or uncompressed RLE, or a list of polygons in px.
-        height: Height of the picture in px.
-        width: Width of the picture in px.
+        height: Height of the image in px.
+        width: Width of the image in px.
 
     Raises:
         ValueError: If the size of the RLE is not ``(height, width)`` or its
             runs do not add up to that many pixels.
     """
     if isinstance(segmentation, list):
-        segmentation = mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
-    size = tuple(segmentation['size'])
+        rle = mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
+    else:
+        rle = segmentation
+    size = tuple(rle['size'])
     if size != (height, width):
-        raise ValueError(
+        raise RunsSizeError(
             f'an RLE of size {size[0]}x{size[1]} (height x width) does not fit '
-            f'a picture of {height}x{width}'
+            f'an image of {height}x{width}'
         )
-    counts = segmentation['counts']
+    counts = rle['counts']
     if not isinstance(counts, (list, tuple)):
         counts = _parse_counts(counts)
     counts = np.asarray(counts, dtype=np.int64)
     if counts.sum() != height * width or (counts < 0).any():
         raise ValueError(
-            f'an RLE covers {counts.sum()} pixels, its picture has {height * width}; '
+            f'an RLE covers {counts.sum()} pixels, its image has {height * width}; '
             'the text of its counts is damaged'
         )
     ends = np.cumsum(counts)[1::2]
@@ -84,7 +106,9 @@ def _parse_counts(text: Union[str, bytes]) -> np.ndarray:
     return values
 
 
-def paint_runs(runs: list, ids: np.ndarray, height: int, width: int) -> Union[np.ndarray, None]:
+def paint_runs(
+    runs: Sequence[Runs], ids: np.ndarray, height: int, width: int
+) -> Optional[np.ndarray]:
     """Paint disjoint masks into one map in a single pass.
 
     Args:
@@ -112,13 +136,24 @@ def paint_runs(runs: list, ids: np.ndarray, height: int, width: int) -> Union[np
     return flat.reshape(width, height).T
 
 
+def box_of(runs: Runs, height: int) -> np.ndarray:
+    """Tight box of a mask that has pixels, int64 xyxy px, right and bottom exclusive."""
+    stops = runs.starts + runs.lengths
+    left, right = runs.starts[0] // height, (stops[-1] - 1) // height + 1
+    tops, bottoms = runs.starts % height, (stops - 1) % height + 1
+    if (runs.starts // height != (stops - 1) // height).any():
+        # a run that continues in the next column touches the lower and the upper edge
+        return np.array([left, 0, right, height])
+    return np.array([left, tops.min(), right, bottoms.max()])
+
+
 def pixels_of(runs: Runs) -> np.ndarray:
     """Column-major index of every pixel of a mask, int64 ``(area,)``."""
     offsets = np.cumsum(runs.lengths) - runs.lengths
     return np.repeat(runs.starts - offsets, runs.lengths) + np.arange(runs.lengths.sum())
 
 
-def encode_map(ids: np.ndarray, num_entities: int) -> list:
+def encode_map(ids: np.ndarray, num_entities: int) -> list[Rle]:
     """Encode each entity of one map as a compressed COCO RLE.
 
     Args:
@@ -126,7 +161,7 @@ def encode_map(ids: np.ndarray, num_entities: int) -> list:
         num_entities: Number of entities K.
 
     Returns:
-        K dicts with ``size`` and ``counts`` (bytes); absent entities are empty.
+        K encodings with ``counts`` as bytes; entities without a pixel are empty.
     """
     height, width = ids.shape
     flat = ids.T.ravel()
@@ -137,8 +172,8 @@ def encode_map(ids: np.ndarray, num_entities: int) -> list:
     bounds = np.searchsorted(values[order], np.arange(1, num_entities + 2))
     rles = []
     for low, high in zip(bounds[:-1], bounds[1:]):
-        own = order[low:high]
-        edges = np.stack([starts[own], ends[own]], axis=1).ravel()
+        runs = order[low:high]
+        edges = np.stack([starts[runs], ends[runs]], axis=1).ravel()
         ends_filled = edges.size and edges[-1] == flat.size
         borders = edges if ends_filled else np.append(edges, flat.size)
         rle = {'size': [height, width], 'counts': np.diff(borders, prepend=0).tolist()}
@@ -146,36 +181,34 @@ def encode_map(ids: np.ndarray, num_entities: int) -> list:
     return rles
 
 
-def encode_patches(patches: list, height: int, width: int) -> dict:
+def encode_patches(patches: Sequence[tuple[np.ndarray, int, int]], height: int, width: int) -> Rle:
     """Encode one mask that is given in disjoint patches as a compressed COCO RLE.
 
-    Costs the pixels of the patches, not those of the picture.
+    Costs the pixels of the patches, not those of the image.
 
     Args:
-        patches: Tuples of a mask bool ``(h, w)`` and its place ``x0``, ``y0`` in px.
-        height: Height of the picture in px.
-        width: Width of the picture in px.
+        patches: For each, its mask bool ``(h, w)`` and its corner ``x0``, ``y0`` in px.
+        height: Height of the image in px.
+        width: Width of the image in px.
 
     Returns:
-        Dict with ``size`` and ``counts`` (bytes).
+        Encoding with ``counts`` as bytes.
     """
-    starts, ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    all_starts, all_ends = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for mask, x0, y0 in patches:
         # a row of zeros below keeps the runs of neighbouring columns apart
         columns = np.zeros((mask.shape[1], mask.shape[0] + 1), dtype=np.int8)
         columns[:, :-1] = mask.T
         change = np.diff(columns.ravel(), prepend=np.int8(0))
-        for edges, value in ((starts, 1), (ends, -1)):
+        for edges, value in ((all_starts, 1), (all_ends, -1)):
             column, row = np.divmod(np.flatnonzero(change == value), columns.shape[1])
             edges.append((column + x0) * height + row + y0)
-    starts, ends = np.sort(np.concatenate(starts)), np.sort(np.concatenate(ends))
+    starts, ends = np.sort(np.concatenate(all_starts)), np.sort(np.concatenate(all_ends))
     joined = starts[1:] == ends[:-1]
-    starts, ends = (
-        starts[np.append(True, ~joined)[: len(starts)]],
-        ends[np.append(~joined, True)[: len(ends)]],
-    )
-    edges = np.stack([starts, ends], axis=1).ravel()
-    counts = np.diff(np.append(edges, height * width), prepend=0).tolist()
-    if len(edges) and edges[-1] == height * width:
+    starts = starts[np.append(True, ~joined)[: len(starts)]]
+    ends = ends[np.append(~joined, True)[: len(ends)]]
+    borders = np.stack([starts, ends], axis=1).ravel()
+    counts = np.diff(np.append(borders, height * width), prepend=0).tolist()
+    if len(borders) and borders[-1] == height * width:
         counts.pop()
     return mask_utils.frPyObjects({'size': [height, width], 'counts': counts}, height, width)

@@ -1,6 +1,7 @@
-"""Files that are written whole or not at all, and digests of files."""
+"""Files that are written whole or not at all, digests of files, suffixes of images."""
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional, Union
 
+# files that are taken for images, in lower case
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 
 
@@ -15,7 +17,7 @@ IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.p
 def whole_file(
     path: Union[str, Path], scratch: Optional[Union[str, Path]] = None
 ) -> Iterator[Path]:
-    """Give a name to write under; the file gets its own name when all went well.
+    """Yield a temporary name to write under; the file is renamed when all went well.
 
     Missing folders are made. If the body raises, nothing stays behind and an
     older file of that name is untouched.
@@ -30,7 +32,7 @@ def whole_file(
         Name in that folder, with the same suffix, to write to.
 
     Examples:
-        >>> with whole_file('results/figures.json') as partial:
+        >>> with whole_file('results/metrics.json') as partial:
         ...     partial.write_text('{}')
     """
     path = Path(path)
@@ -44,10 +46,26 @@ def whole_file(
         partial.unlink(missing_ok=True)
 
 
-def sha256_of(path: Union[str, Path]) -> str:
-    """Compute the sha256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
+def is_partial(path: Path) -> bool:
+    """Whether a file is one that :func:`whole_file` is writing, or could not finish."""
+    return '.partial-' in path.name
+
+
+def write_json(path: Union[str, Path], content: object, indent: Optional[int] = None) -> None:
+    """Write a json file whole or not at all."""
+    with whole_file(path) as partial, partial.open('w', encoding='utf-8') as stream:
+        json.dump(content, stream, indent=indent)
+
+
+def digest_of(path: Union[str, Path], algorithm: str = 'sha256') -> str:
+    """Compute the digest of a file by an algorithm of hashlib, in hexadecimal digits."""
+    digest = hashlib.new(algorithm)
     with Path(path).expanduser().open('rb') as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_of(path: Union[str, Path]) -> str:
+    """Compute the sha256 of a file, in hexadecimal digits."""
+    return digest_of(path)

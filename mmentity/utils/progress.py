@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from mmengine.logging import MMLogger
 from rich.console import Console
@@ -18,8 +19,22 @@ from rich.progress import (
 LOG_SECONDS = 30
 
 
-def progress_bar() -> Progress:
-    """Make a bar on stderr, so that tables on stdout can be piped."""
+T = TypeVar('T')
+
+
+def show_progress(items: Iterable[T], total: int, description: str = 'images') -> Iterator[T]:
+    """Go through items and show the progress.
+
+    A terminal gets a bar; a log file gets a line every half minute.
+
+    Args:
+        items: What to go through.
+        total: How many there will be, as far as is known.
+        description: What they are.
+    """
+    if not sys.stderr.isatty():
+        yield from _log_progress(items, total, description)
+        return
     columns = (
         TextColumn('{task.description}'),
         BarColumn(),
@@ -27,27 +42,12 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=Console(stderr=True))
-
-
-def show_progress(items: Iterable, total: int, description: str = 'pictures') -> Iterator:
-    """Go through items and show how far it is.
-
-    A terminal gets a bar; a log file gets a line every half minute.
-
-    Args:
-        items: Items.
-        total: How many there will be, as far as is known.
-        description: What they are.
-    """
-    if not sys.stderr.isatty():
-        yield from _log_progress(items, total, description)
-        return
-    with progress_bar() as progress:
+    # on stderr, so that tables on stdout can be piped
+    with Progress(*columns, console=Console(stderr=True)) as progress:
         yield from progress.track(items, total=total, description=description)
 
 
-def _log_progress(items: Iterable, total: int, description: str) -> Iterator:
+def _log_progress(items: Iterable[T], total: int, description: str) -> Iterator[T]:
     start = last = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item

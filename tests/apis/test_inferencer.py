@@ -90,12 +90,12 @@ def test_bad_images_raise_or_are_skipped(inferencer, tmp_path):
     (folder / '1.png').write_text('no image')
     results = inferencer(folder)
     assert next(results).name == '0'
-    with pytest.raises(SampleError, match='1.png is no whole picture'):
+    with pytest.raises(SampleError, match='1.png is not a complete image'):
         next(results)
     assert [r.name for r in inferencer(folder, on_error='skip')] == ['0', '2']
     ((image, reason),) = inferencer.failures
     assert image.path.endswith('1.png')
-    assert 'no whole picture' in reason
+    assert 'not a complete image' in reason
 
 
 def test_an_image_too_large_for_the_memory_does_not_take_its_batch_along(inferencer, monkeypatch):

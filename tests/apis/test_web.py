@@ -191,7 +191,7 @@ def test_the_page_in_a_browser(browser, site, outgoing, inferencer, tmp_path):
     (tmp_path / 'bad.png').write_text('no image')
     page.click('#drop button[aria-label="Clear"], #drop [aria-label="Remove this file"]')
     page.set_input_files('#drop input[type=file]', tmp_path / 'bad.png')
-    page.wait_for_selector('text=is no whole picture')
+    page.wait_for_selector('text=is not a complete image')
 
     allowed = (address, 'data:', f'blob:{address}')
     assert [url for url in requests if not url.startswith(allowed)] == []

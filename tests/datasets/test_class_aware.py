@@ -138,24 +138,24 @@ def resize_map(size, path):
     Image.open(path).resize(size, Image.NEAREST).save(path)
 
 
-def picture_of(copied_root, height, width):
+def image_of(copied_root, height, width):
     path = copied_root / IMAGES / 'demo_train_00000.jpg'
     Image.new('RGB', (width, height)).save(path)
 
 
 @pytest.mark.parametrize(
-    ('picture', 'seg_map', 'hint'),
+    ('image', 'seg_map', 'hint'),
     [
-        ((900, 1200), (800, 1067), 'the map fits the low-resolution picture; use images_lr'),
-        ((800, 1067), (900, 1200), 'the picture is the low-resolution one; use images or'),
-        ((900, 1200), (90, 100), 'it fits the low-resolution picture neither'),
+        ((900, 1200), (800, 1067), 'the map fits the low-resolution image; use images_lr'),
+        ((800, 1067), (900, 1200), 'the image is the low-resolution one; use images or'),
+        ((900, 1200), (90, 100), 'it fits the low-resolution image neither'),
     ],
 )
-def test_semantic_map_of_another_size_tells_what_it_fits(copied_root, picture, seg_map, hint):
-    picture_of(copied_root, *picture)
+def test_semantic_map_of_another_size_tells_what_it_fits(copied_root, image, seg_map, hint):
+    image_of(copied_root, *image)
     folder = copied_root / 'annotations/semantic_segmentation/semantic_maps_train'
     resize_map(seg_map[::-1], folder / 'demo_train_00000.png')
-    message = rf'demo_train_00000\.png is {seg_map[0]}x{seg_map[1]}, the picture is .*{hint}'
+    message = rf'demo_train_00000\.png is {seg_map[0]}x{seg_map[1]}, the image is .*{hint}'
     with pytest.raises(SampleError, match=message):
         semantic_set(copied_root)[0]
 
@@ -210,7 +210,7 @@ def test_panoptic_segment_that_the_png_lacks(copied_root):
         panoptic_set(copied_root)[0]
 
 
-def test_empty_segments_info_is_a_picture_without_segments(copied_root):
+def test_empty_segments_info_is_an_image_without_segments(copied_root):
     def clear(annotation):
         annotation['segments_info'] = []
 
@@ -245,7 +245,7 @@ def test_semantic_training_sample(demo_root):
         assert targets.max() <= len(sample['data_samples'].gt_instances.labels)
 
 
-def test_crop_takes_the_same_place_from_picture_and_map():
+def test_crop_takes_the_same_place_from_image_and_map():
     img = np.arange(30 * 40, dtype=np.uint8).reshape(30, 40)
     results = {
         'view_imgs': [np.stack([img] * 3, axis=-1)],

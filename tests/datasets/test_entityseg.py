@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmentity.datasets import CocoEntityDataset, EntitySegDataset, SampleError
 from mmentity.datasets.categories import entity_categories
-from mmentity.datasets.entityseg import other_family_name
+from mmentity.datasets.layout import other_family_name
 from tests.conftest import ROOT
 
 ANN = 'annotations/entity_segmentation/'
@@ -100,7 +100,7 @@ def test_filter_cfg(demo_root, tmp_path):
     assert len(dataset(demo_root, path, filter_cfg={'filter_empty_gt': True})) == 3
     assert len(dataset(demo_root, path, filter_cfg={'filter_empty_gt': True}, test_mode=True)) == 4
     assert len(dataset(demo_root, filter_cfg={'min_size': 96})) == 4
-    with pytest.raises(ValueError, match='of the 4 pictures of .* none is left; check'):
+    with pytest.raises(ValueError, match='of the 4 images of .* none is left; check'):
         dataset(demo_root, filter_cfg={'min_size': 97})
     sample = dataset(demo_root, path)[0]['data_samples']
     assert len(sample.gt_instances) == 0
@@ -110,14 +110,14 @@ def test_missing_and_foreign_annotation_files(demo_root, tmp_path):
     with pytest.raises(FileNotFoundError, match='nothing_train.json does not exist; check'):
         dataset(demo_root, f'{ANN}nothing_train.json')
     (tmp_path / 'cut.json').write_text('{"images": [')
-    with pytest.raises(ValueError, match=r'cut\.json is no whole json'):
+    with pytest.raises(ValueError, match=r'cut\.json is not a complete json'):
         dataset(demo_root, str(tmp_path / 'cut.json'))
     (tmp_path / 'other.json').write_text('{"images": []}')
     with pytest.raises(ValueError, match=r"other\.json has no 'annotations'"):
         dataset(demo_root, str(tmp_path / 'other.json'))
 
 
-def lose_picture(content):
+def lose_image(content):
     content['images'][0]['file_name'] = 'lost.jpg'
 
 
@@ -127,22 +127,22 @@ def cut_rle(content):
 
 
 @pytest.mark.parametrize(
-    ('change', 'message'), [(lose_picture, r'lost\.jpg'), (cut_rle, 'image id 1.*RLE of size 4x4')]
+    ('change', 'message'), [(lose_image, r'lost\.jpg'), (cut_rle, 'image id 1.*RLE of size 4x4')]
 )
 def test_bad_samples_are_replaced_in_training_and_stop_a_test(demo_root, tmp_path, change, message):
     path = broken_copy(demo_root, tmp_path, change)
     np.random.seed(0)
     sample = dataset(demo_root, path)[0]['data_samples']
     assert sample.img_id in (2, 3, 4)
-    sentences = sample.metainfo['skipped_samples']
-    assert len(sentences) >= 1
-    assert message.split('.*')[0].replace('\\', '') in sentences[0]
+    messages = sample.metainfo['skipped_samples']
+    assert len(messages) >= 1
+    assert message.split('.*')[0].replace('\\', '') in messages[0]
     assert 'skipped_samples' not in dataset(demo_root, path)[1]['data_samples'].metainfo
     with pytest.raises(SampleError, match=message):
         dataset(demo_root, path, test_mode=True)[0]
 
 
-def test_only_bad_samples_end_with_a_sentence(demo_root):
+def test_only_bad_samples_end_with_a_message(demo_root):
     lost = dataset(demo_root, data_prefix={'img': 'elsewhere/'}, max_refetch=3)
     with pytest.raises(SampleError, match='4 samples in a row are unusable, the last: .*elsewhere'):
         lost[0]
@@ -154,7 +154,7 @@ COCO = ROOT.parent / 'shared' / 'coco_samples'
 @pytest.fixture
 def coco_root():
     if not (COCO / 'panoptic.json').is_file():
-        pytest.skip('the two COCO pictures are not here; put them into ../shared/coco_samples')
+        pytest.skip('the two COCO images are not here; put them into ../shared/coco_samples')
     return COCO
 
 
@@ -190,7 +190,7 @@ def test_a_file_of_another_task_is_refused(demo_root, tmp_path):
         CocoEntityDataset(ann_file=str(tmp_path / 'a.json'), pipeline=[])
 
 
-def test_truncated_picture_is_skipped(demo_root, tmp_path):
+def test_truncated_image_is_skipped(demo_root, tmp_path):
     shutil.copytree(demo_root, tmp_path / 'copy')
     info = dataset(tmp_path / 'copy').get_data_info(0)
     path = Path(info['img_path'])

@@ -1,4 +1,4 @@
-"""A user's own pictures: id maps in a folder, or any COCO instance json."""
+"""A user's own images: id maps in a folder, or any COCO instance json."""
 
 import json
 
@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mmentity.datasets import CocoInstanceEntityDataset, EntityFolderDataset, SampleError
-from mmentity.datasets.id_maps import colours_of_ids
+from mmentity.structures.id_map import colours_of_ids
 
 PIPELINE = [
     {'type': 'mmentity.LoadEntityImage'},
@@ -30,33 +30,33 @@ def save_map(path, ids, kind):
 
 def make_folder(root, kind, num=3):
     rng = np.random.default_rng(0)
-    for name in ('pictures/sub', 'maps/sub'):
+    for name in ('images/sub', 'maps/sub'):
         (root / name).mkdir(parents=True)
-    truth = []
+    ground_truth = []
     for k in range(num):
         name = f'sub/{k}' if k else '0'
         pixels = rng.integers(0, 255, (40, 50 + k, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / f'pictures/{name}.jpg')
+        Image.fromarray(pixels).save(root / f'images/{name}.jpg')
         ids = np.zeros((40, 50 + k), np.int64)
         for place, value in enumerate(IDS[kind]):
             ids[place * 12 : place * 12 + 9, 4:30] = value
         save_map(root / f'maps/{name}.png', ids, kind)
-        truth.append(ids)
-    return truth
+        ground_truth.append(ids)
+    return ground_truth
 
 
 def folder(root, **options):
     options.setdefault('pipeline', PIPELINE[:2])
-    options.setdefault('data_prefix', {'img': 'pictures/', 'seg': 'maps/'})
+    options.setdefault('data_prefix', {'img': 'images/', 'seg': 'maps/'})
     return EntityFolderDataset(data_root=str(root), **options)
 
 
 @pytest.mark.parametrize('kind', IDS)
 def test_maps_of_every_kind(tmp_path, kind):
-    truth = make_folder(tmp_path, kind)
+    ground_truth = make_folder(tmp_path, kind)
     dataset = folder(tmp_path, test_mode=True)
     assert len(dataset) == 3
-    for results, ids in zip(dataset, truth):
+    for results, ids in zip(dataset, ground_truth):
         entities = results['gt_entity_map']
         assert entities.num_entities == 3
         for k, value in enumerate(IDS[kind], start=1):
@@ -73,7 +73,7 @@ def test_the_whole_pipeline_from_a_config(tmp_path):
         {
             'type': 'mmentity.EntityFolderDataset',
             'data_root': str(tmp_path),
-            'data_prefix': {'img': 'pictures/', 'seg': 'maps/'},
+            'data_prefix': {'img': 'images/', 'seg': 'maps/'},
             'pipeline': PIPELINE,
         }
     )
@@ -82,11 +82,11 @@ def test_the_whole_pipeline_from_a_config(tmp_path):
     assert len(sample['data_samples'].gt_instances) == 3
 
 
-def test_a_list_chooses_pictures(tmp_path):
+def test_a_list_chooses_images(tmp_path):
     make_folder(tmp_path, '8 bit')
     (tmp_path / 'train.txt').write_text('sub/2.jpg\n\n0.jpg\n')
     dataset = folder(tmp_path, ann_file='train.txt')
-    names = [dataset.get_data_info(i)['img_path'].split('pictures/')[1] for i in range(2)]
+    names = [dataset.get_data_info(i)['img_path'].split('images/')[1] for i in range(2)]
     assert (len(dataset), names) == (2, ['0.jpg', 'sub/2.jpg'])
     (tmp_path / 'bad.txt').write_text('9.jpg\n')
     with pytest.raises(ValueError, match=r"lists '9.jpg', which is not in"):
@@ -108,16 +108,18 @@ def test_values_that_are_no_entity_and_empty_maps(tmp_path):
     assert len(folder(tmp_path, filter_cfg={'min_size': 41}, test_mode=True)) == 3
 
 
-def test_mistakes_end_with_a_sentence(tmp_path):
+def test_mistakes_end_with_a_message(tmp_path):
     make_folder(tmp_path, '8 bit')
-    with pytest.raises(FileNotFoundError, match=r"no folder; check data_root and data_prefix\['s"):
-        folder(tmp_path, data_prefix={'img': 'pictures/', 'seg': 'map/'})
+    with pytest.raises(
+        FileNotFoundError, match=r"not a folder; check data_root and data_prefix\['s"
+    ):
+        folder(tmp_path, data_prefix={'img': 'images/', 'seg': 'map/'})
     with pytest.raises(ValueError, match='give each a folder of its own'):
         folder(tmp_path, data_prefix={'img': 'maps/', 'seg': 'maps/'})
     with pytest.raises(ValueError, match="map_kind is 'color'"):
         folder(tmp_path, map_kind='color')
     (tmp_path / 'maps/0.png').unlink()
-    with pytest.raises(ValueError, match=r'1 of 3 pictures have no map .* first is .*0\.jpg'):
+    with pytest.raises(ValueError, match=r'1 of 3 images have no map .* first is .*0\.jpg'):
         folder(tmp_path)
 
 
@@ -125,12 +127,12 @@ def test_bad_maps_are_named_and_skipped_in_training(tmp_path):
     make_folder(tmp_path, '8 bit')
     np.random.seed(0)
     path = tmp_path / 'maps/0.png'
-    for content, sentence in (
+    for content, message in (
         (path.read_bytes()[:50], r'maps/0\.png cannot be read as ids'),
-        (b'no picture', 'cannot identify image'),
+        (b'no image', 'cannot identify image'),
     ):
         path.write_bytes(content)
-        with pytest.raises(SampleError, match=sentence):
+        with pytest.raises(SampleError, match=message):
             folder(tmp_path, test_mode=True)[0]
         for filter_cfg in (None, {'filter_empty_gt': True, 'min_size': 8}):
             sample = folder(tmp_path, pipeline=PIPELINE, filter_cfg=filter_cfg)[0]['data_samples']
@@ -180,5 +182,5 @@ def test_polygons_rles_crowds_and_overlaps(tmp_path):
 
 
 def test_a_json_without_masks_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no COCO instance json.*'segmentation'"):
+    with pytest.raises(ValueError, match=r"not a COCO instance json.*'segmentation'"):
         coco(tmp_path, [{'id': 1, 'image_id': 5, 'category_id': 90, 'bbox': [0, 0, 4, 4]}])

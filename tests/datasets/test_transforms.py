@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from mmentity.datasets import SampleError
+from mmentity.datasets.geometry import corner_boxes, shortest_edge_size
 from mmentity.datasets.transforms import (
     CropViews,
     FlipEntities,
@@ -14,7 +15,6 @@ from mmentity.datasets.transforms import (
     PackEntityInputs,
     ResizeViews,
 )
-from mmentity.datasets.transforms.geometry import corner_boxes, shortest_edge_size
 from mmentity.structures import EntityMap
 
 
@@ -38,14 +38,14 @@ def test_training_draws_of_the_official_mapper(reference, run, monkeypatch):
     info, arrays = reference.load('mapper_cases')
     train, draw = info['train'], info['train']['runs'][run]
     image = train['image']
-    picture = reference.recipe.image(image['height'], image['width'], image['seed'])
+    pixels = reference.recipe.image(image['height'], image['width'], image['seed'])
     labels = reference.recipe.entities(
         image['height'], image['width'], train['entities']['n'], train['entities']['seed']
     )
     assert reference.recipe.digest(labels) == train['entities']['crc32']
     entity_ids = arrays['entity_ids']
     results = {
-        'img': np.ascontiguousarray(picture[..., ::-1]),
+        'img': np.ascontiguousarray(pixels[..., ::-1]),
         'gt_entity_map': EntityMap.from_segment_ids(labels, entity_ids),
     }
     results = FlipEntities(prob=float(draw['flip'])).transform(results)
@@ -83,7 +83,7 @@ def test_any_size_gives_five_views(height, width):
 
 
 @pytest.mark.parametrize('seed', range(4))
-def test_large_scale_jitter_keeps_picture_and_entities_together(seed):
+def test_large_scale_jitter_keeps_image_and_entities_together(seed):
     np.random.seed(seed)
     ids = np.zeros((60, 90), int)
     ids[10:50, 20:70] = 1
@@ -102,20 +102,20 @@ def test_large_scale_jitter_keeps_picture_and_entities_together(seed):
     assert (img[:height, :width, 0] < 128)[~inside].mean() > 0.9
 
 
-def save(picture, path, **options):
-    picture.save(path, **options)
+def save(image, path, **options):
+    image.save(path, **options)
     return {'img_path': str(path), 'img_id': 1}
 
 
-def test_kinds_of_pictures_become_8_bit_bgr(tmp_path):
+def test_kinds_of_images_become_8_bit_bgr(tmp_path):
     load = LoadEntityImage().transform
     colour = Image.new('RGB', (4, 3), (10, 20, 30))
-    for name, picture in {
+    for name, image in {
         'rgb.png': colour,
         'rgba.png': Image.new('RGBA', (4, 3), (10, 20, 30, 0)),
         'palette.png': colour.quantize(),
     }.items():
-        img = load(save(picture, tmp_path / name))['img']
+        img = load(save(image, tmp_path / name))['img']
         assert img.dtype == np.uint8
         assert img[0, 0].tolist() == [30, 20, 10], name
     assert (
@@ -128,12 +128,12 @@ def test_kinds_of_pictures_become_8_bit_bgr(tmp_path):
 
 
 def test_exif_orientation_is_applied(tmp_path):
-    picture = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20)
+    image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20)
     exif = Image.Exif()
     exif[274] = 6  # turned by a quarter
-    results = LoadEntityImage().transform(save(picture, tmp_path / 'a.png', exif=exif))
+    results = LoadEntityImage().transform(save(image, tmp_path / 'a.png', exif=exif))
     assert results['ori_shape'] == (4, 3)
-    assert np.array_equal(results['img'][..., 0], np.rot90(np.asarray(picture), -1))
+    assert np.array_equal(results['img'][..., 0], np.rot90(np.asarray(image), -1))
 
 
 def jpeg_bytes(size=(64, 48)):
@@ -147,19 +147,19 @@ def jpeg_bytes(size=(64, 48)):
     ('content', 'size', 'message'),
     [
         (None, {}, r'bad\.jpg cannot be read .* check data_root and data_prefix'),
-        (b'', {}, r'bad\.jpg is no whole picture'),
-        (b'some text', {}, r'bad\.jpg is no whole picture'),
-        (jpeg_bytes()[:1500], {}, r'bad\.jpg is no whole picture .*truncated'),
+        (b'', {}, r'bad\.jpg is not a complete image'),
+        (b'some text', {}, r'bad\.jpg is not a complete image'),
+        (jpeg_bytes()[:1500], {}, r'bad\.jpg is not a complete image .*truncated'),
         (
             jpeg_bytes(),
             {'height': 64, 'width': 48},
             r'bad\.jpg is 48x64 .* its annotation is for 64x48; it was rotated',
         ),
-        (jpeg_bytes(), {'height': 480, 'width': 640}, 'looks like a low-resolution picture'),
-        (jpeg_bytes(), {'height': 24, 'width': 32}, 'looks like a high-resolution picture'),
+        (jpeg_bytes(), {'height': 480, 'width': 640}, 'looks like a low-resolution image'),
+        (jpeg_bytes(), {'height': 24, 'width': 32}, 'looks like a high-resolution image'),
     ],
 )
-def test_bad_pictures_are_named(tmp_path, content, size, message):
+def test_bad_images_are_named(tmp_path, content, size, message):
     path = tmp_path / 'bad.jpg'
     if content is not None:
         path.write_bytes(content)
@@ -174,7 +174,7 @@ def entity(segmentation, ignore=0, **more):
 SQUARE = [[1, 1, 5, 1, 5, 5, 1, 5]]
 
 
-def test_an_rle_of_the_wrong_size_names_picture_and_id():
+def test_an_rle_of_the_wrong_size_names_image_and_id():
     results = {'img_path': 'a/b.jpg', 'img_id': 12, 'ori_shape': (8, 8)}
     results['instances'] = [entity({'size': [4, 4], 'counts': '05;'})]
     with pytest.raises(SampleError, match=r'a/b\.jpg \(image id 12\) .* RLE of size 4x4'):
@@ -185,7 +185,7 @@ def test_a_panoptic_png_of_the_wrong_size_is_named(tmp_path):
     png = tmp_path / 'seg.png'
     Image.new('RGB', (6, 4)).save(png)
     results = {'img_path': 'a.jpg', 'img_id': 1, 'ori_shape': (8, 8), 'segments_info': []}
-    with pytest.raises(SampleError, match=r'seg\.png is 4x6, the picture is 8x8'):
+    with pytest.raises(SampleError, match=r'seg\.png is 4x6, the image is 8x8'):
         LoadEntityAnnotations().transform({**results, 'seg_map_path': str(png)})
 
 
@@ -219,7 +219,7 @@ def test_packing_for_testing_keeps_the_original_size():
     assert sample.metainfo['view_boxes'][0] == [0, 0, 8, 8]
 
 
-def test_a_picture_without_entities_packs():
+def test_an_image_without_entities_packs():
     assert len(packed([], train=True).gt_instances) == 0
     assert packed([], train=False).gt_entity_map.ids.sum() == 0
 
@@ -228,7 +228,7 @@ def test_a_picture_without_entities_packs():
     ('make', 'message'),
     [
         (lambda: CropViews(crop_ratio=0), 'crop_ratio is 0'),
-        (lambda: CropViews(num_crops=5), 'num_crops is 5; a picture has 1 to 4'),
+        (lambda: CropViews(num_crops=5), 'num_crops is 5; an image has 1 to 4'),
     ],
 )
 def test_exceptions(make, message):
@@ -236,7 +236,7 @@ def test_exceptions(make, message):
         make()
 
 
-def test_flip_mirrors_picture_and_entities():
+def test_flip_mirrors_image_and_entities():
     img = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
     results = {'img': img, 'gt_entity_map': EntityMap(np.array([[1, 0, 0], [1, 2, 2]]))}
     results = FlipEntities(prob=1.0).transform(results)

@@ -1,4 +1,4 @@
-"""Faults planted into a copy of EntitySeg, one picture each, so that none hides another."""
+"""Faults planted into a copy of EntitySeg, one image each, so that none hides another."""
 
 import copy
 import json
@@ -46,7 +46,7 @@ class Planter:
         self.planted = []
 
     def plant(self, kind):
-        """Plant one fault of a kind into a picture of its own."""
+        """Plant one fault of a kind into an image of its own."""
         if kind in MAP_FAULTS:
             number = self.unused_maps.pop()
             self.planted.append((kind, MAP_FAULTS[kind](self, number)))
@@ -62,7 +62,7 @@ class Planter:
         (self.root / PANOPTIC).write_text(json.dumps(self.panoptic))
         (self.root / SEMANTIC).write_text('\n'.join(self.pairs))
 
-    def picture(self, image):
+    def image_path(self, image):
         return self.root / 'images' / image['file_name']
 
     def new_id(self):
@@ -84,8 +84,8 @@ def encoded(mask):
     return {'size': rle['size'], 'counts': rle['counts'].decode()}
 
 
-def path_trick(planter, image, rows):
-    planter.picture(image).unlink()
+def unsafe_path(planter, image, rows):
+    planter.image_path(image).unlink()
     number = len(planter.planted)
     tricks = ('../images/x.jpg', '/etc/passwd', 'C:\\x.jpg', 'a\\..\\..\\x.jpg', 'link')
     trick = tricks[number % len(tricks)]
@@ -99,33 +99,33 @@ def path_trick(planter, image, rows):
     image['file_name'] = trick
 
 
-def missing_picture(planter, image, rows):
-    planter.picture(image).unlink()
+def missing_image(planter, image, rows):
+    planter.image_path(image).unlink()
 
 
-def bad_picture(planter, image, rows):
-    path = planter.picture(image)
+def bad_image(planter, image, rows):
+    path = planter.image_path(image)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
 
 
-def picture_size(planter, image, rows):
-    Image.new('RGB', (image['width'] // 2, image['height'] // 2)).save(planter.picture(image))
+def image_size(planter, image, rows):
+    Image.new('RGB', (image['width'] // 2, image['height'] // 2)).save(planter.image_path(image))
 
 
-def unlisted_picture(planter, image, rows):
+def unlisted_image(planter, image, rows):
     name = f'entity_01_11580/extra_{planter.new_id()}.jpg'
-    shutil.copy(planter.picture(image), planter.root / 'images' / name)
+    shutil.copy(planter.image_path(image), planter.root / 'images' / name)
     return name
 
 
 def repeated_image_id(planter, image, rows):
     name = f'entity_01_11580/same_id_{planter.new_id()}.jpg'
-    shutil.copy(planter.picture(image), planter.root / 'images' / name)
+    shutil.copy(planter.image_path(image), planter.root / 'images' / name)
     planter.train['images'].append({**image, 'file_name': name})
     return name
 
 
-def repeated_picture(planter, image, rows):
+def repeated_image(planter, image, rows):
     number = planter.new_id()
     planter.train['images'].append({**image, 'id': number})
     for row in rows:
@@ -206,13 +206,13 @@ def bad_entry(planter, image, rows):
 
 
 FAULTS = {
-    'path-trick': path_trick,
-    'missing-picture': missing_picture,
-    'bad-picture': bad_picture,
-    'picture-size': picture_size,
-    'unlisted-picture': unlisted_picture,
+    'unsafe-path': unsafe_path,
+    'missing-image': missing_image,
+    'bad-image': bad_image,
+    'image-size': image_size,
+    'unlisted-image': unlisted_image,
     'repeated-image-id': repeated_image_id,
-    'repeated-picture': repeated_picture,
+    'repeated-image': repeated_image,
     'repeated-annotation-id': repeated_annotation_id,
     'in-both-splits': in_both_splits,
     'unknown-image': unknown_image,
@@ -250,10 +250,10 @@ def bad_map(planter, number):
 def resize_map(planter, number, shape):
     name = planter.pairs[number].split()[1]
     path = planter.root / (PANOPTIC_MAPS if number % 2 else SEMANTIC_MAPS) / name
-    picture = Image.open(path)
-    values = np.asarray(picture)
+    image = Image.open(path)
+    values = np.asarray(image)
     height, width = shape(*values.shape[:2])
-    resized = picture.resize((width, height), Image.NEAREST)
+    resized = image.resize((width, height), Image.NEAREST)
     resized.save(path)
     if number % 2:
         colours = np.asarray(resized).astype(int) @ (1, 256, 65536)
@@ -331,7 +331,7 @@ def bad_json(root):
 
 
 def merged_differs(root):
-    """Lose a picture, its annotations and its file from the file of folder 02."""
+    """Lose an image, its annotations and its file from the file of folder 02."""
     path = root / ENTITY / 'entityv2_02_entity_train.json'
     content = json.loads(path.read_text())
     gone = content['images'].pop()

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from mmentity.datasets import CocoEntityDataset, EntitySegDataset
-from mmentity.datasets.id_maps import colours_of_ids, read_id_map
 from mmentity.preparation.coco_entity import convert_coco_panoptic
+from mmentity.structures.id_map import colours_of_ids, read_id_map
 from tests.conftest import ROOT
 from tests.datasets.test_entityseg import COCO
 
@@ -18,7 +18,7 @@ PIPELINE = [{'type': 'mmentity.LoadEntityImage'}, {'type': 'mmentity.LoadEntityA
 
 @pytest.fixture
 def coco_root(tmp_path):
-    """COCO panoptic data of two drawn pictures, one segment of each a crowd."""
+    """COCO panoptic data of two drawn images, one segment of each a crowd."""
     rng = np.random.default_rng(0)
     images, annotations = [], []
     for k, (height, width) in enumerate([(40, 60), (50, 30)], start=1):
@@ -62,7 +62,7 @@ def compare_with_direct_reading(root, out):
 def test_equal_to_reading_directly(coco_root):
     out = coco_root / 'entity.json'
     report = convert_coco_panoptic(coco_root / 'panoptic.json', coco_root / 'panoptic', out, 2)
-    assert (report.pictures, report.crowds, report.faults) == (2, 2, [])
+    assert (report.images, report.crowds, report.faults) == (2, 2, [])
     compare_with_direct_reading(coco_root, out)
     content = json.loads(out.read_text())
     assert {row['category_id'] for row in content['annotations']} == {91, 92}
@@ -70,9 +70,9 @@ def test_equal_to_reading_directly(coco_root):
     assert not list(coco_root.glob('*.parts'))
 
 
-def test_real_coco_pictures(tmp_path):
+def test_real_coco_images(tmp_path):
     if not (COCO / 'panoptic.json').is_file():
-        pytest.skip('the two COCO pictures are not here; put them into ../shared/coco_samples')
+        pytest.skip('the two COCO images are not here; put them into ../shared/coco_samples')
     out = tmp_path / 'entity.json'
     report = convert_coco_panoptic(COCO / 'panoptic.json', COCO / 'panoptic', out, 1)
     segments = [
@@ -92,9 +92,9 @@ def test_bad_maps_are_left_out_and_named(coco_root):
     shutil.copy(coco_root / f'panoptic/{1:012d}.png', coco_root / 'panoptic' / name)
     out = coco_root / 'entity.json'
     report = convert_coco_panoptic(coco_root / 'panoptic.json', coco_root / 'panoptic', out, 1)
-    assert report.pictures == 1
+    assert report.images == 1
     assert len(report.faults) == 1
-    assert 'is 40x60 (height x width), its picture 50x30' in report.faults[0]
+    assert 'is 40x60, the image is 50x30 (height x width)' in report.faults[0]
     (coco_root / 'panoptic' / name).unlink()
     report = convert_coco_panoptic(coco_root / 'panoptic.json', coco_root / 'panoptic', out, 1)
     assert 'No such file' in report.faults[0]
@@ -111,12 +111,12 @@ def test_the_command_line(coco_root):
     assert done.returncode == 0, done.stderr
     assert '2 crowd segments skipped' in done.stdout
     done = run('panoptic.json', 'nowhere', 'out2.json')
-    assert (done.returncode, 'is no folder' in done.stderr) == (2, True)
+    assert (done.returncode, 'is not a folder' in done.stderr) == (2, True)
     (coco_root / 'other.json').write_text(
         '{"images": [], "annotations": [{"image_id": 1}], "categories": []}'
     )
     done = run('other.json', 'panoptic', 'out2.json')
-    assert (done.returncode, 'no whole COCO panoptic file' in done.stderr) == (2, True)
+    assert (done.returncode, 'not a complete COCO panoptic file' in done.stderr) == (2, True)
     assert not (coco_root / 'out2.json').exists()
 
 
@@ -125,9 +125,9 @@ def test_the_command_line(coco_root):
 )
 def test_id_maps_of_both_depths(tmp_path, values, dtype, mode):
     Image.fromarray(np.array(values, dtype)).save(tmp_path / 'map.png')
-    with Image.open(tmp_path / 'map.png') as picture:
-        assert picture.mode == mode
-        assert read_id_map(picture).tolist() == values
+    with Image.open(tmp_path / 'map.png') as image:
+        assert image.mode == mode
+        assert read_id_map(image).tolist() == values
 
 
 def test_id_maps_of_colours_and_palettes():

@@ -28,7 +28,7 @@ def files_of(folder):
 def test_equal_to_the_annotations_of_the_demo(demo_root, tmp_path):
     report = derive_annotations(demo_root, tmp_path, workers=2)
     assert report.faults == []
-    assert report.pictures == 5
+    assert report.images == 5
     mine, wanted = files_of(tmp_path), files_of(demo_root / 'annotations')
     assert set(mine) == set(wanted)
     assert all(mine[name] == wanted[name] for name in wanted)
@@ -44,7 +44,7 @@ def test_from_the_merged_file_of_the_other_naming(demo_root, tmp_path):
         path.rename(path.with_name(path.name.replace('v2_010203_entity', 'seg')))
     derive_annotations(root, tmp_path / 'out', workers=1)
     mine, wanted = files_of(tmp_path / 'out'), files_of(demo_root / 'annotations')
-    # the merged file numbers pictures anew, the first folder comes first
+    # the merged file numbers images anew, the first folder comes first
     assert mine == wanted
 
 
@@ -55,7 +55,7 @@ def test_low_resolution_maps_are_the_maps_by_nearest(demo_root, tmp_path):
         path.unlink()
     make_low_resolution(root, LowResolutionOptions(40, 60), workers=1)
     report = derive_annotations(root, low_resolution=True, workers=1)
-    assert (report.pictures, report.skipped) == (5, [])
+    assert (report.images, report.skipped) == (5, [])
     high = sorted((root / 'annotations/semantic_segmentation/semantic_maps_train').iterdir())
     for path in high:
         low = Image.open(path.parent.with_name('semantic_maps_train_lr') / path.name)
@@ -69,20 +69,20 @@ def test_what_is_there_is_kept(demo_root, tmp_path):
     root = shutil.copytree(demo_root, tmp_path / 'demo')
     before = files_of(root / 'annotations')
     report = derive_annotations(root, workers=1)
-    assert (report.pictures, len(report.skipped)) == (0, 6)
+    assert (report.images, len(report.skipped)) == (0, 6)
     shutil.rmtree(root / 'annotations/panoptic_segmentation/panoptic_maps_val')
     derive_annotations(root, overwrite=True, workers=1)
     assert files_of(root / 'annotations') == before
 
 
-def test_a_bad_annotation_leaves_its_picture_out(demo_root, tmp_path):
+def test_a_bad_annotation_leaves_its_image_out(demo_root, tmp_path):
     root = shutil.copytree(demo_root, tmp_path / 'demo')
     path = root / ENTITY / 'entityv2_01_entity_train.json'
     content = json.loads(path.read_text())
     content['annotations'][0]['segmentation']['counts'] = '1'
     path.write_text(json.dumps(content))
     report = derive_annotations(root, tmp_path / 'out', workers=1)
-    assert report.pictures == 4
+    assert report.images == 4
     assert len(report.faults) == 1
     assert 'image id 1) is left out: ' in report.faults[0]
     made = json.loads(

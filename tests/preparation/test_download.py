@@ -27,7 +27,7 @@ SIZE = (150, 200)
 OPTIONS = FetchOptions(retries=3, timeout=0.5, backoff=0.01)
 
 
-def picture(seed, size=SIZE):
+def image(seed, size=SIZE):
     """JPEG of noise, some 20 kB."""
     rng = np.random.default_rng(seed)
     data = io.BytesIO()
@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def ok(self, seed, turn):
-        self.answer(picture(seed))
+        self.answer(image(seed))
 
     def redirect(self, seed, turn):
         self.answer(b'', 302, Location=f'/ok/{seed}')
@@ -95,29 +95,35 @@ class Handler(BaseHTTPRequestHandler):
         if turn < 3:
             self.answer(b'later', 429, Retry_After='0')
         else:
-            self.answer(picture(seed))
+            self.answer(image(seed))
+
+    def unclear(self, seed, turn):
+        if turn == 1:
+            self.answer(b'later', 503, Retry_After='soon')
+        else:
+            self.answer(image(seed))
 
     def down(self, seed, turn):
         self.answer(b'down', 503)
 
     def truncate(self, seed, turn):
-        self.answer(picture(seed), sent=9000 if turn == 1 else None)
+        self.answer(image(seed), sent=9000 if turn == 1 else None)
 
     def truncate_no_ranges(self, seed, turn):
-        self.answer(picture(seed), sent=9000 if turn == 1 else None, ranges=False)
+        self.answer(image(seed), sent=9000 if turn == 1 else None, ranges=False)
 
     def always_truncate(self, seed, turn):
-        self.answer(picture(seed), sent=100, ranges=False)
+        self.answer(image(seed), sent=100, ranges=False)
 
     def stall(self, seed, turn):
         if turn == 1:
-            self.answer(picture(seed), sent=9000)
+            self.answer(image(seed), sent=9000)
             self.wfile.flush()
             self.close_connection = False
             time.sleep(1.5)
             self.close_connection = True
         else:
-            self.answer(picture(seed))
+            self.answer(image(seed))
 
     def always_stall(self, seed, turn):
         time.sleep(1.5)
@@ -127,20 +133,20 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(b'<html>sign in</html>')
 
     def other_size(self, seed, turn):
-        self.answer(picture(seed, (75, 100)))
+        self.answer(image(seed, (75, 100)))
 
     def changed(self, seed, turn):
         """Another file from the second request on."""
         etag = '"1"' if turn == 1 else '"2"'
-        body = picture(seed + 1000) if turn == 1 else picture(seed)
+        body = image(seed + 1000) if turn == 1 else image(seed)
         self.answer(body, sent=9000 if turn == 1 else None, etag=etag)
 
     def changed_without_etag(self, seed, turn):
-        body = picture(seed + 1000) if turn == 1 else picture(seed)
+        body = image(seed + 1000) if turn == 1 else image(seed)
         self.answer(body, sent=9000 if turn == 1 else None, etag=None)
 
     def drip(self, seed, turn):
-        body = picture(seed)
+        body = image(seed)
         self.send_response(200)
         self.send_header('Content-Length', str(len(body)))
         self.send_header('ETag', '"1"')
@@ -153,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
         if turn == 1:
             self.drip(seed, turn)
         else:
-            self.answer(picture(seed))
+            self.answer(image(seed))
 
 
 @pytest.fixture
@@ -170,14 +176,14 @@ def server():
     server.shutdown()
 
 
-GOOD = ['ok', 'redirect', 'busy', 'truncate', 'truncate-no-ranges', 'stall', 'changed',
+GOOD = ['ok', 'redirect', 'busy', 'unclear', 'truncate', 'truncate-no-ranges', 'stall', 'changed',
         'changed-without-etag']  # fmt: skip
 BAD = {
     'missing': 'HTTP 404',
     'down': 'HTTP 503 (4 attempts)',
     'always-truncate': 'the connection',
     'always-stall': 'the server stalls (4 attempts)',
-    'html': 'is no whole picture',
+    'html': 'is not a complete image',
     'other-size': 'is 75x100 (height x width), its entry says 150x200',
     'loop': 'TooManyRedirects',
     'scheme': 'InvalidSchema',
@@ -199,7 +205,7 @@ def test_complete_files_only_and_everything_else_reported(server, tmp_path):
     for item in items:
         _, habit, seed = item.path.relative_to(tmp_path).with_suffix('').parts
         if habit in GOOD:
-            assert item.path.read_bytes() == picture(int(seed)), habit
+            assert item.path.read_bytes() == image(int(seed)), habit
         else:
             assert not item.path.exists(), habit
     reasons = {failure.path: failure.reason for failure in report.failures}
@@ -266,13 +272,13 @@ def test_a_killed_download_goes_on_where_it_was(server, tmp_path):
     assert '2 files fetched, 1 were there' in done.stdout
     assert sorted(server.requests) == [(f'/resumable/{k}', f'bytes={sizes[k]}-') for k in range(2)]
     for k in range(3):
-        assert (tmp_path / f'images/{k}.jpg').read_bytes() == picture(k)
+        assert (tmp_path / f'images/{k}.jpg').read_bytes() == image(k)
     assert not list(tmp_path.rglob('*.part*'))
     assert json.loads((tmp_path / 'download_report.json').read_text())['failures'] == []
 
 
 def test_sizes_and_checksums_of_a_list(server, tmp_path):
-    body = picture(1)
+    body = image(1)
     digest = hashlib.sha256(body).hexdigest()
     lines = [
         '# annotations of the release',
@@ -290,13 +296,13 @@ def test_sizes_and_checksums_of_a_list(server, tmp_path):
         'd.zip': 'has',
         'e.zip': 'has',
     }
-    for text, sentence in (
+    for text, message in (
         ('http://x', 'line 1 of .* must be an address, a file name'),
         ('http://x a crc:1', 'must be an address'),
         ('http://x ../a', 'leads out of its folder'),
     ):
         (tmp_path / 'list.txt').write_text(text)
-        with pytest.raises(ValueError, match=sentence):
+        with pytest.raises(ValueError, match=message):
             items_of_list(tmp_path, tmp_path / 'list.txt')
 
 
@@ -320,9 +326,9 @@ def test_addresses_of_the_release(server, tmp_path):
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert 'no address; it is of the data set COCO' in done.stdout
-    assert (tmp_path / 'images/a/1.jpg').read_bytes() == picture(1)
-    # a picture that does not fit its entry is fetched again
-    (tmp_path / 'images/a/1.jpg').write_bytes(picture(1)[:5000])
+    assert (tmp_path / 'images/a/1.jpg').read_bytes() == image(1)
+    # an image that does not fit its entry is fetched again
+    (tmp_path / 'images/a/1.jpg').write_bytes(image(1)[:5000])
     items, _ = items_of_annotations(tmp_path)
     assert download(tmp_path, items, OPTIONS).fetched == 1
     write_annotations(tmp_path, [{'id': 1, 'file_name': '../1.jpg', **size, 'url_image': 'http:'}])

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mmentity.datasets.transforms.geometry import shortest_edge_size
+from mmentity.datasets.geometry import shortest_edge_size
 from mmentity.preparation.check import check_entityseg
 from mmentity.preparation.low_resolution import (
     LowResolutionOptions,
@@ -48,7 +48,7 @@ def contents(root):
 def test_layout_sizes_and_masks(root):
     report = make_low_resolution(root, OPTIONS, workers=2)
     assert report.faults == []
-    assert report.pictures == 9
+    assert report.images == 9
     assert check_entityseg(root, ('entity',), workers=1).problems == []
     high = json.loads((root / TRAIN).read_text())
     low = json.loads((root / TRAIN.replace('.json', '_lr.json')).read_text())
@@ -58,12 +58,12 @@ def test_layout_sizes_and_masks(root):
         size = shortest_edge_size(before['height'], before['width'], 40, 50)
         assert (after['height'], after['width']) == size
         sizes[before['id']] = size
-        with Image.open(root / 'images_lr' / after['file_name']) as picture:
-            assert picture.size == size[::-1]
+        with Image.open(root / 'images_lr' / after['file_name']) as image:
+            assert image.size == size[::-1]
             source = Image.open(root / 'images' / after['file_name']).resize(
                 size[::-1], Image.BILINEAR
             )
-            assert np.abs(np.int16(np.asarray(picture)) - np.asarray(source)).mean() < 8
+            assert np.abs(np.int16(np.asarray(image)) - np.asarray(source)).mean() < 8
     after = {row['id']: row for row in low['annotations']}
     for row in high['annotations']:
         height, width = sizes[row['image_id']]
@@ -104,7 +104,7 @@ def test_twice_gives_equal_bytes_and_makes_nothing_again(root):
     make_low_resolution(root, OPTIONS, workers=1)
     first = contents(root)
     again = make_low_resolution(root, OPTIONS, workers=2)
-    assert (again.pictures, again.files) == (0, [])
+    assert (again.images, again.files) == (0, [])
     assert contents(root) == first
     make_low_resolution(root, OPTIONS, overwrite=True, workers=2)
     assert contents(root) == first
@@ -114,7 +114,8 @@ def test_twice_gives_equal_bytes_and_makes_nothing_again(root):
 
 
 @pytest.mark.parametrize(
-    ('slow', 'made'), [('_make_entry', '.make_lr/*.json'), ('_make_picture', 'images_lr/*/*.jpg')]
+    ('slow', 'made'),
+    [('resize_annotations', '.make_lr/*.json'), ('_has_size', 'images_lr/*/*.jpg')],
 )
 def test_killed_half_way_and_started_again(root, slow, made):
     make_low_resolution(root, OPTIONS, workers=1)
@@ -135,7 +136,7 @@ def test_killed_half_way_and_started_again(root, slow, made):
     assert all(whole[name] == left[name] for name in set(left) & set(whole))
     kept = len(list(root.glob('images_lr/*/*.jpg')))
     report = make_low_resolution(root, OPTIONS, workers=2)
-    assert report.pictures >= 9 - kept
+    assert report.images >= 9 - kept
     assert contents(root) == whole
 
 
@@ -150,12 +151,12 @@ module.make_low_resolution('{root}', module.LowResolutionOptions(40, 50, 90), wo
 """
 
 
-def test_one_bad_picture_is_reported_and_the_others_are_made(root):
+def test_one_bad_image_is_reported_and_the_others_are_made(root):
     content = json.loads((root / TRAIN).read_text())
     bad = root / 'images' / content['images'][0]['file_name']
     bad.write_bytes(bad.read_bytes()[:300])
     report = make_low_resolution(root, OPTIONS, workers=2)
-    assert report.pictures == 8
+    assert report.images == 8
     assert len(report.faults) == 1
     assert content['images'][0]['file_name'] in report.faults[0]
 
@@ -172,5 +173,5 @@ def test_the_command_line(root, tmp_path):
         [sys.executable, tool, str(empty), 'make-lr'], capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert 'holds no annotation file of the original pictures' in done.stderr
+    assert 'holds no annotation file of the original images' in done.stderr
     assert 'Traceback' not in done.stderr

@@ -39,9 +39,9 @@ def test_numbers_are_those_of_the_json(demo_root):
     coco = COCO(str(demo_root / TRAIN))
     areas = [row['area'] for row in coco.anns.values()]
     counts = [len(coco.imgToAnns[image_id]) for image_id in coco.imgs]
-    assert summary['pictures'] == 6
+    assert summary['images'] == 6
     assert summary['entities'] == len(areas)
-    assert summary['entities per picture']['max'] == max(counts)
+    assert summary['entities per image']['max'] == max(counts)
     assert summary['entity area, px']['mean'] == pytest.approx(np.mean(areas))
     assert summary['small, medium, large entities'] == [
         sum(area < 1024 for area in areas),
@@ -49,7 +49,7 @@ def test_numbers_are_those_of_the_json(demo_root):
         sum(area >= 9216 for area in areas),
     ]
     assert summary['short side, px']['median'] == 96
-    assert summary['sum of areas over area of picture']['mean'] == pytest.approx(1)
+    assert summary['sum of areas over area of image']['mean'] == pytest.approx(1)
     for row in summary['classes']:
         assert row['entities'] == len(coco.getAnnIds(catIds=[row['id']]))
         assert row['name'] == coco.cats[row['id']]['name']
@@ -66,7 +66,7 @@ def test_every_dataset_of_entityseg(demo_root, dataset_class, tmp_path):
     )
     statistics = collect_statistics(dataset)
     summary = statistics.summary()
-    assert summary['pictures'] == len(dataset) == 4
+    assert summary['images'] == len(dataset) == 4
     assert summary['entities'] == sum(row['entities'] for row in summary['classes']) > 4
     names = dataset.metainfo['classes']
     assert all(row['name'] == names[row['id']] for row in summary['classes'])
@@ -77,21 +77,21 @@ def test_every_dataset_of_entityseg(demo_root, dataset_class, tmp_path):
 
 
 def test_own_data_and_what_cannot_be_read(demo_root, tmp_path):
-    for folder in ('pictures', 'maps'):
+    for folder in ('images', 'maps'):
         (tmp_path / folder).mkdir()
     for k in range(2):
-        Image.new('RGB', (8, 6)).save(tmp_path / f'pictures/{k}.jpg')
+        Image.new('RGB', (8, 6)).save(tmp_path / f'images/{k}.jpg')
         Image.fromarray(np.array([[0, 1, 9]] * 6, np.uint8)).save(tmp_path / f'maps/{k}.png')
-    options = {'data_root': str(tmp_path), 'data_prefix': {'img': 'pictures', 'seg': 'maps'}}
+    options = {'data_root': str(tmp_path), 'data_prefix': {'img': 'images', 'seg': 'maps'}}
     dataset = EntityFolderDataset(**options, no_entity_ids=(9,))
     summary = collect_statistics(dataset).summary()
     assert (summary['entities'], summary['entity area, px']['max']) == (2, 6)
     (tmp_path / 'maps/1.png').write_bytes(b'broken')
     statistics = collect_statistics(dataset)
-    assert statistics.summary()['unreadable pictures'] == 1
+    assert statistics.summary()['unreadable images'] == 1
     assert 'maps/1.png' in statistics.faults[0]
     coco = CocoInstanceEntityDataset(data_root=str(demo_root), ann_file=TRAIN)
-    assert collect_statistics(coco).summary()['pictures'] == 6
+    assert collect_statistics(coco).summary()['images'] == 6
 
 
 def test_a_data_set_without_entities(tmp_path):
@@ -110,5 +110,5 @@ def test_the_command_line(demo_root, tmp_path):
     line += [f'val_dataloader.dataset.data_root={demo_root}']
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert 'entities per picture' in done.stdout
-    assert json.loads((tmp_path / 'stats.json').read_text())['pictures'] == 3
+    assert 'entities per image' in done.stdout
+    assert json.loads((tmp_path / 'stats.json').read_text())['images'] == 3

@@ -28,8 +28,8 @@ def test_layout_and_formats(demo_root):
             assert annotation['category_id'] in known
             by_image.setdefault(annotation['image_id'], []).append(annotation)
         for image in content['images']:
-            with Image.open(demo_root / images / image['file_name']) as picture:
-                assert picture.size == (image['width'], image['height'])
+            with Image.open(demo_root / images / image['file_name']) as opened:
+                assert opened.size == (image['width'], image['height'])
             rows = by_image[image['id']]
             entities = EntityMap.from_segmentations(
                 [row['segmentation'] for row in rows], image['height'], image['width']
@@ -69,7 +69,7 @@ def test_an_existing_folder_is_reused_or_refused(demo_root):
 
 def test_nothing_half_written_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        'mmentity.preparation.synthetic._write_json',
+        'mmentity.preparation.synthetic.write_json',
         lambda *_: (_ for _ in ()).throw(OSError('full')),
     )
     with pytest.raises(OSError, match='full'):

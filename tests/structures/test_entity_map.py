@@ -111,7 +111,7 @@ def test_resize_equals_resizing_each_mask(seed):
         assert np.array_equal(np.asarray(mask), resized.ids[0] == k)
 
 
-def test_empty_picture():
+def test_empty_image():
     entities = EntityMap.from_segmentations([], 3, 5)
     assert entities.num_entities == 0
     assert entities.masks().shape == (0, 3, 5)
@@ -133,11 +133,11 @@ def test_empty_picture():
         ),
         (
             lambda: EntityMap.from_segmentations([rle_of(np.ones((4, 4)))], 4, 5),
-            'RLE of size 4x4 .* does not fit a picture of 4x5',
+            'RLE of size 4x4 .* does not fit an image of 4x5',
         ),
         (
             lambda: EntityMap.from_segmentations([{'size': [4, 4], 'counts': '12'}], 4, 4),
-            'covers 3 pixels, its picture has 16',
+            'covers 3 pixels, its image has 16',
         ),
         (
             lambda: EntityMap.from_segmentations([{'size': [4, 4], 'counts': 'é'}], 4, 4),

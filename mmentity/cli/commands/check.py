@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmentity.cli.arguments import add_entityseg_arguments
 from mmentity.preparation.check import check_entityseg
-from mmentity.preparation.layout import TASK_FOLDERS
+from mmentity.datasets.layout import TASK_FOLDERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

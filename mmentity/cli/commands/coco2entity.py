@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Convert; 1 if an image failed."""
     report = convert_coco_panoptic(args.ann_file, args.seg_dir, args.out, args.workers)
     print(
-        f'{args.out}: {report.entities} entities of {report.pictures} images, '
+        f'{args.out}: {report.entities} entities of {report.images} images, '
         f'{report.crowds} crowd segments skipped'
     )
     for fault in report.faults:

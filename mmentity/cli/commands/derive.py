@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> int:
     report = derive_annotations(
         args.root, args.out, args.low_resolution, args.overwrite, args.workers
     )
-    print(f'annotations of {report.pictures} images derived')
+    print(f'annotations of {report.images} images derived')
     for path in report.files:
         print(path)
     for path in report.skipped:

@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     """Make the low-resolution copy; 1 if an image failed."""
     options = LowResolutionOptions(args.short_side, args.long_side, args.quality)
     report = make_low_resolution(args.root, options, args.overwrite, args.workers)
-    print(f'{report.pictures} images made; annotation files: {len(report.files)}')
+    print(f'{report.images} images made; annotation files: {len(report.files)}')
     for path in report.files:
         print(path)
     if report.lost:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from mmentity.structures.palette import entity_colours
 
@@ -36,13 +36,13 @@ class Category(NamedTuple):
 
 
 @cache
-def _rows(table: str) -> tuple:
+def _rows(table: str) -> tuple[dict[str, str], ...]:
     with (Path(__file__).parent / f'{table}.csv').open(newline='', encoding='utf-8') as file:
         return tuple(csv.DictReader(file))
 
 
 @cache
-def _entities() -> dict:
+def _entities() -> dict[int, Category]:
     """All entity categories by id."""
     repeats = Counter(row['name'].strip() for row in _rows('entity'))
     categories = {}
@@ -55,7 +55,7 @@ def _entities() -> dict:
     return categories
 
 
-def entity_categories() -> list:
+def entity_categories() -> list[dict[str, Any]]:
     """Categories of the entity annotations, as their json lists them.
 
     Returns:
@@ -68,13 +68,13 @@ def entity_categories() -> list:
 
 
 @cache
-def instance_categories() -> tuple:
+def instance_categories() -> tuple[Category, ...]:
     """The 206 thing categories of the instance task, by ascending id."""
     return _of_task('instance')
 
 
 @cache
-def panoptic_categories() -> tuple:
+def panoptic_categories() -> tuple[Category, ...]:
     """The 350 categories of the panoptic task: 279 things, then 71 stuff, each by id.
 
     OpenMMLab's heads take the first classes for things. The official release
@@ -84,19 +84,18 @@ def panoptic_categories() -> tuple:
 
 
 @cache
-def semantic_categories() -> tuple:
+def semantic_categories() -> tuple[Category, ...]:
     """The 150 categories of the semantic task; ids 0..149 are values of the maps."""
     categories = []
     for row in _rows('semantic'):
-        entity_id = int(row['entity_id']) if row['entity_id'] else None
-        entity = _entities().get(entity_id)
+        entity = _entities()[int(row['entity_id'])] if row['entity_id'] else None
         name = entity.name if entity else row['name'].strip()
         is_thing = entity.is_thing if entity else False
-        categories.append(Category(int(row['id']), name, is_thing, entity_id))
+        categories.append(Category(int(row['id']), name, is_thing, entity.id if entity else None))
     return tuple(categories)
 
 
-def metainfo_of(categories: Sequence[Category]) -> dict:
+def metainfo_of(categories: Sequence[Category]) -> dict[str, Any]:
     """Metainfo of a dataset whose label k is the k-th category.
 
     Returns:
@@ -112,6 +111,6 @@ def metainfo_of(categories: Sequence[Category]) -> dict:
     }
 
 
-def _of_task(task: str) -> tuple:
+def _of_task(task: str) -> tuple[Category, ...]:
     ids = [int(row['id']) for row in _rows('entity') if task in row['tasks'].split()]
     return tuple(_entities()[category_id] for category_id in sorted(ids))

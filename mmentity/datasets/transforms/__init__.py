@@ -1,4 +1,4 @@
-"""Transforms of pictures and entity maps."""
+"""Transforms of images and entity maps."""
 
 from mmentity.datasets.transforms.formatting import PackEntityInputs
 from mmentity.datasets.transforms.loading import LoadEntityAnnotations, LoadEntityImage

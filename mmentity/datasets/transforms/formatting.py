@@ -1,6 +1,7 @@
-"""From the results of a pipeline to what a model takes."""
+"""The inputs and data samples of a model, made of the results of a pipeline."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +16,12 @@ from mmentity.structures import EntityMap
 
 @TRANSFORMS.register_module()
 class PackEntityInputs(BaseTransform):
-    """Pack the views of a picture and its truth.
+    """Pack the views of an image and its ground truth.
 
     Where the views have entity maps, the sample carries the targets of training
     (``gt_view_maps`` and ``gt_instances.labels``, crowds left out). Where only
-    the picture has one (:class:`LoadEntityAnnotations` after
-    :class:`ResizeViews`), it carries the truth for scoring: ``gt_entity_map``
+    the image has one (:class:`LoadEntityAnnotations` after
+    :class:`ResizeViews`), it carries the ground truth for scoring: ``gt_entity_map``
     (``ids`` int32 ``(L, H0, W0)``) and ``gt_instances`` with ``labels``,
     ``areas`` px and ``iscrowd``, and for a semantic map ``gt_sem_seg`` (``data``
     uint8 ``(1, H0, W0)``), as mmseg's metrics read it.
@@ -45,7 +46,7 @@ class PackEntityInputs(BaseTransform):
     ) -> None:
         self.meta_keys = tuple(meta_keys)
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Pack one sample.
 
         Returns:
@@ -62,17 +63,17 @@ class PackEntityInputs(BaseTransform):
         if 'view_maps' in results:
             self._pack_targets(sample, results)
         elif 'gt_entity_map' in results:
-            self._pack_truth(sample, results)
+            self._pack_ground_truth(sample, results)
         return {'inputs': _stack_views(results['view_imgs']), 'data_samples': sample}
 
     @staticmethod
-    def _pack_targets(sample: DetDataSample, results: dict) -> None:
+    def _pack_targets(sample: DetDataSample, results: dict[str, Any]) -> None:
         keep = ~results['gt_iscrowd']
         sample.gt_instances = InstanceData(labels=torch.from_numpy(results['gt_labels'][keep]))
         sample.gt_view_maps = [_ids_of(entities.select(keep)) for entities in results['view_maps']]
 
     @staticmethod
-    def _pack_truth(sample: DetDataSample, results: dict) -> None:
+    def _pack_ground_truth(sample: DetDataSample, results: dict[str, Any]) -> None:
         sample.gt_entity_map = PixelData(ids=_ids_of(results['gt_entity_map']))
         sample.gt_instances = InstanceData(
             labels=torch.from_numpy(results['gt_labels']),

@@ -1,23 +1,26 @@
-"""The views of a picture: flip, crop, resize."""
+"""The views of an image: flip, crop, resize."""
 
 from collections.abc import Sequence
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
-from mmentity.datasets.transforms.geometry import corner_boxes, resize_image, shortest_edge_size
+from mmentity.datasets.geometry import corner_boxes, resize_image, shortest_edge_size
 from mmentity.registry import TRANSFORMS
+
+# xyxy px
+Box = tuple[int, int, int, int]
 
 
 @TRANSFORMS.register_module()
 class FlipEntities(BaseTransform):
-    """Mirror a picture and its entity map left and right, at random.
+    """Mirror an image and its entity map left and right, at random.
 
     Comes before :class:`CropViews`, so that the boxes of crops are in the
-    mirrored picture.
+    mirrored image.
 
     Args:
         prob: Probability of mirroring, 0..1.
@@ -26,7 +29,7 @@ class FlipEntities(BaseTransform):
     def __init__(self, prob: float = 0.5) -> None:
         self.prob = prob
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Mirror one sample, or not."""
         results['flip'] = bool(np.random.random() < self.prob)
         results['flip_direction'] = 'horizontal' if results['flip'] else None
@@ -39,13 +42,13 @@ class FlipEntities(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CropViews(BaseTransform):
-    """Cut the views of a picture: the whole of it and crops at its corners.
+    """Cut the views of an image: the whole of it and crops at its corners.
 
-    Adds ``view_boxes`` int64 ``(V, 4)`` xyxy px, the whole picture first; the
+    Adds ``view_boxes`` int64 ``(V, 4)`` xyxy px, the whole image first; the
     crops themselves are made by :class:`ResizeViews`.
 
     Args:
-        crop_ratio: Side of a crop over the side of the picture, 0..1. At 0.7
+        crop_ratio: Side of a crop over the side of the image, 0..1. At 0.7
             the crops of stride 0.6 are the four corners.
         num_crops: Crops to draw at random, 1..4, each at most once. Defaults to
             all four in order, as testing needs them.
@@ -58,11 +61,11 @@ class CropViews(BaseTransform):
         if not 0 < crop_ratio <= 1:
             raise ValueError(f'crop_ratio is {crop_ratio}; it must be above 0 and at most 1')
         if num_crops is not None and not 1 <= num_crops <= 4:
-            raise ValueError(f'num_crops is {num_crops}; a picture has 1 to 4 corner crops')
+            raise ValueError(f'num_crops is {num_crops}; an image has 1 to 4 corner crops')
         self.crop_ratio = crop_ratio
         self.num_crops = num_crops
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Choose the views of one sample."""
         height, width = results['img'].shape[:2]
         crops = corner_boxes(height, width, self.crop_ratio)
@@ -77,8 +80,8 @@ class CropViews(BaseTransform):
 class ResizeViews(BaseTransform):
     """Resize every view to a short side, as the official mapper does.
 
-    One short side is drawn for all views of a picture. Without
-    :class:`CropViews` before it the whole picture is the only view. Adds
+    One short side is drawn for all views of an image. Without
+    :class:`CropViews` before it the whole image is the only view. Adds
     ``view_imgs``, ``view_shapes`` and, if there is an entity map, ``view_maps``.
 
     Args:
@@ -90,7 +93,7 @@ class ResizeViews(BaseTransform):
         self.short_sides = [short_side] if isinstance(short_side, int) else list(short_side)
         self.long_side = long_side
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Make the views of one sample."""
         img, entities = results['img'], results.get('gt_entity_map')
         if 'view_boxes' not in results:
@@ -114,7 +117,7 @@ class RandomCropViews(BaseTransform):
     """Cut a square of fixed size out of the views at random.
 
     Views that are smaller are padded with grey at the right and bottom. Each
-    view is cut for itself.
+    view is cut independently.
 
     Args:
         size: Side of the square in px.
@@ -125,10 +128,10 @@ class RandomCropViews(BaseTransform):
         self.size = size
         self.pad_value = pad_value
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Cut the views of one sample."""
         size = self.size
-        boxes = [_random_square(*img.shape[:2], size) for img in results['view_imgs']]
+        boxes = [_random_square(img.shape, size) for img in results['view_imgs']]
         results['view_imgs'] = [
             _cut_square(img, box, size, self.pad_value)
             for img, box in zip(results['view_imgs'], boxes)
@@ -145,12 +148,12 @@ class RandomCropViews(BaseTransform):
 class LargeScaleJitter(BaseTransform):
     """Resize by a random factor and cut a square of fixed size (LSJ).
 
-    Pictures that are smaller than the square are padded with grey 128 at the
+    Images that are smaller than the square are padded with grey 128 at the
     right and bottom; the result is the only view.
 
     Args:
         size: Side of the square in px.
-        scale: Smallest and largest factor, relative to the picture that fits
+        scale: Smallest and largest factor, relative to the image that fits
             the square.
         pad_value: Grey value of the padding, 0..255.
     """
@@ -158,13 +161,15 @@ class LargeScaleJitter(BaseTransform):
     def __init__(
         self, size: int = 1024, scale: Sequence[float] = (0.1, 2.0), pad_value: int = 128
     ) -> None:
-        self.scale = tuple(scale)
+        self.min_scale, self.max_scale = scale
         self.crop = RandomCropViews(size, pad_value)
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Jitter one sample."""
         img, entities = results['img'], results.get('gt_entity_map')
-        factor = np.random.uniform(*self.scale) * self.crop.size / max(img.shape[:2])
+        factor = (
+            np.random.uniform(self.min_scale, self.max_scale) * self.crop.size / max(img.shape[:2])
+        )
         height, width = (max(1, round(side * factor)) for side in img.shape[:2])
         results['view_boxes'] = np.array([[0, 0, img.shape[1], img.shape[0]]])
         results['view_imgs'] = [resize_image(img, height, width)]
@@ -175,10 +180,10 @@ class LargeScaleJitter(BaseTransform):
 
 @TRANSFORMS.register_module()
 class ApplyToViews(BaseTransform):
-    """Apply transforms of another package to the picture of each view.
+    """Apply transforms of another package to the image of each view.
 
     For transforms that change colours and leave the geometry alone, such as
-    ``mmseg.PhotoMetricDistortion``; every view draws its own numbers.
+    ``mmseg.PhotoMetricDistortion``; random numbers are drawn for each view.
 
     Args:
         transforms: Configs of transforms that read and write ``img``, uint8 BGR.
@@ -187,7 +192,7 @@ class ApplyToViews(BaseTransform):
     def __init__(self, transforms: Sequence[dict]) -> None:
         self.transforms = Compose(transforms)
 
-    def transform(self, results: dict) -> dict:
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change the views of one sample."""
         results['view_imgs'] = [
             self.transforms({'img': img})['img'] for img in results['view_imgs']
@@ -195,13 +200,14 @@ class ApplyToViews(BaseTransform):
         return results
 
 
-def _random_square(height: int, width: int, size: int) -> tuple:
-    """Draw a box xyxy px of at most ``size`` a side inside a picture."""
+def _random_square(shape: Sequence[int], size: int) -> Box:
+    """Draw a box xyxy px of at most ``size`` a side inside an image."""
+    height, width = shape[:2]
     top, left = (int(np.random.randint(max(side - size, 0) + 1)) for side in (height, width))
     return left, top, min(left + size, width), min(top + size, height)
 
 
-def _cut_square(img: np.ndarray, box: tuple, size: int, pad_value: int) -> np.ndarray:
+def _cut_square(img: np.ndarray, box: Box, size: int, pad_value: int) -> np.ndarray:
     x0, y0, x1, y1 = box
     square = np.full((size, size, 3), pad_value, dtype=np.uint8)
     square[: y1 - y0, : x1 - x0] = img[y0:y1, x0:x1]

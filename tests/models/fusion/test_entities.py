@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812
 
-from mmentity.datasets.transforms.geometry import corner_boxes, shortest_edge_size
+from mmentity.datasets.geometry import corner_boxes, shortest_edge_size
 from mmentity.models import EntityFusionHead
 from mmentity.models.fusion.entities import fuse_entities
 from mmentity.models.fusion.geometry import ViewGeometry

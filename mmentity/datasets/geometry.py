@@ -3,9 +3,12 @@
 import numpy as np
 from PIL import Image
 
+# height and width in px
+Size = tuple[int, int]
 
-def shortest_edge_size(height: int, width: int, short_side: int, long_side: int) -> tuple:
-    """Size of a picture resized to a short side, unless the long one gets too long.
+
+def shortest_edge_size(height: int, width: int, short_side: int, long_side: int) -> Size:
+    """Size of an image resized to a short side, unless the long one gets too long.
 
     Args:
         height: Height in px.
@@ -17,24 +20,26 @@ def shortest_edge_size(height: int, width: int, short_side: int, long_side: int)
         ``(height, width)`` in px, at least 1.
     """
     scale = short_side / min(height, width)
-    sides = (height * scale, width * scale)
+    new_height, new_width = height * scale, width * scale
+    # exact, where a product might be off by rounding
     if height < width:
-        sides = (short_side, width * scale)
+        new_height = short_side
     else:
-        sides = (height * scale, short_side)
-    if max(sides) > long_side:
-        shrink = long_side / max(sides)
-        sides = (sides[0] * shrink, sides[1] * shrink)
-    return tuple(max(1, int(side + 0.5)) for side in sides)
+        new_width = short_side
+    longest = max(new_height, new_width)
+    if longest > long_side:
+        shrink = long_side / longest
+        new_height, new_width = new_height * shrink, new_width * shrink
+    return max(1, int(new_height + 0.5)), max(1, int(new_width + 0.5))
 
 
 def corner_boxes(height: int, width: int, ratio: float) -> np.ndarray:
-    """Boxes of the four corner crops of a picture.
+    """Boxes of the four corner crops of an image.
 
     Args:
         height: Height in px.
         width: Width in px.
-        ratio: Side of a crop over the side of the picture; at least one px.
+        ratio: Side of a crop over the side of the image; at least one px.
 
     Returns:
         int64 ``(4, 4)`` xyxy px: top left, top right, bottom left, bottom right.
@@ -54,5 +59,5 @@ def resize_image(img: np.ndarray, height: int, width: int) -> np.ndarray:
     if img.shape[:2] == (height, width):
         return img
     # Pillow copies a part of a larger array value by value
-    picture = Image.fromarray(np.ascontiguousarray(img))
-    return np.asarray(picture.resize((width, height), Image.BILINEAR))
+    contiguous = Image.fromarray(np.ascontiguousarray(img))
+    return np.asarray(contiguous.resize((width, height), Image.Resampling.BILINEAR))
