@@ -232,7 +232,7 @@ class EntityInferencer(BaseInferencer):
         """Turn predicted samples into results; part of mmengine's interface."""
         return list(preds) if return_datasample else [EntityResult.from_sample(s) for s in preds]
 
-    def visualize(self, inputs: list, preds: Sequence[EntityResult], **kwargs) -> list:
+    def visualize(self, inputs: list, preds: Sequence[EntityResult], **kwargs: Any) -> list:
         """Draw results over their RGB images; part of mmengine's interface."""
         return [np.asarray(result.draw(image)) for image, result in zip(inputs, preds)]
 

@@ -47,7 +47,7 @@ class EntityDataset(BaseDataset):
     data_list: list[dict[str, Any]]
     METAINFO = {'classes': ('entity',), 'palette': [(220, 20, 60)]}
 
-    def __init__(self, *args, backend_args: Optional[dict] = None, **kwargs) -> None:
+    def __init__(self, *args: Any, backend_args: Optional[dict] = None, **kwargs: Any) -> None:
         self.backend_args = backend_args
         super().__init__(*args, **kwargs)
 

@@ -53,10 +53,10 @@ class EntityFolderDataset(EntityDataset):
     def __init__(
         self,
         ann_file: str = '',
-        *args,
+        *args: Any,
         map_kind: str = 'auto',
         no_entity_ids: Sequence[int] = (),
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if map_kind not in ('auto', 'ids', 'colours'):
             raise ValueError(f"map_kind is {map_kind!r}; it must be 'auto', 'ids' or 'colours'")

@@ -22,10 +22,9 @@ from mmentity.evaluation.coco_tables import (
 )
 from mmentity.registry import METRICS
 from mmentity.structures import EntityMap
+from mmentity.structures.rle import Rle
 from mmentity.utils.arrays import to_numpy
 from mmentity.utils.files import whole_file
-
-Rle = dict[str, Any]
 
 
 @METRICS.register_module()

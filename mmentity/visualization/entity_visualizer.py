@@ -1,7 +1,7 @@
 """Visualizer of predictions for mmengine's runner."""
 
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 from mmdet.structures import DetDataSample
@@ -34,10 +34,10 @@ class EntityVisualizer(Visualizer):
     def __init__(
         self,
         name: str = 'visualizer',
-        *args,
+        *args: Any,
         alpha: float = 0.55,
         texts: Optional[str] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         super().__init__(name, *args, **kwargs)
         if texts not in (None, 'id', 'score'):

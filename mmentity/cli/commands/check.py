@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from mmentity.cli.arguments import add_entityseg_arguments
-from mmentity.preparation.check import check_entityseg
 from mmentity.datasets.layout import TASK_FOLDERS
+from mmentity.preparation.check import check_entityseg
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from mmentity.models.fusion.blocks import Blocks, block_side, bound_blocks
 from mmentity.models.fusion.entities import look_up
 from mmentity.models.fusion.geometry import ROUNDING, ViewGeometry
-from mmentity.structures.rle import encode_patches
+from mmentity.structures.rle import Rle, encode_patches
 
 # pixels that the mask of one query is made of at a time
 STRIP_PIXELS = 1 << 22
@@ -52,7 +52,7 @@ class InstanceMasks(NamedTuple):
         boxes_xyxy_px: Tight boxes, int64 ``(N, 4)``; 0 for an empty mask.
     """
 
-    rles: list[dict]
+    rles: list[Rle]
     areas: Tensor
     prob_sums: Tensor
     boxes_xyxy_px: Tensor

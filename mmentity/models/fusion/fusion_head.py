@@ -1,7 +1,7 @@
 """From the logits of a head to the result of each image."""
 
 from collections.abc import Sequence
-from typing import Optional, TypedDict, Union
+from typing import Any, Optional, TypedDict, Union
 
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
@@ -20,6 +20,7 @@ from mmentity.models.fusion.geometry import ViewGeometry
 from mmentity.models.memory import memory_budget
 from mmentity.registry import MODELS
 from mmentity.structures import EntityMap
+from mmentity.structures.rle import Rle
 
 TASKS = ('entity', 'instance', 'semantic', 'panoptic')
 MASK_SCORES = ('official', 'probability')
@@ -96,7 +97,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         num_stuff_classes: int = 0,
         test_cfg: OptConfigType = None,
         init_cfg: OptMultiConfig = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         test_cfg = test_cfg or {}
         super().__init__(num_things_classes, num_stuff_classes, test_cfg, None, init_cfg, **kwargs)
@@ -109,7 +110,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         budget = memory_budget(test_cfg)
         self._block_values = None if budget is None else max(1, budget // 8)
 
-    def loss(self, **kwargs) -> dict[str, Tensor]:
+    def loss(self, **kwargs: Any) -> dict[str, Tensor]:
         """Return no loss: nothing here is trained."""
         return {}
 
@@ -282,14 +283,14 @@ def _number_by_score(owners: Tensor, order: Tensor) -> Tensor:
     return look_up(owners, table)
 
 
-def _masks_of(ids: Tensor, num_entities: int, mask_format: str) -> Union[Tensor, list[dict]]:
+def _masks_of(ids: Tensor, num_entities: int, mask_format: str) -> Union[Tensor, list[Rle]]:
     if mask_format == 'rle':
         return EntityMap(ids.cpu().numpy(), num_entities).rles()
     numbers = torch.arange(1, num_entities + 1, device=ids.device)
     return ids[None] == numbers.view(-1, 1, 1)
 
 
-def _decode(rles: list[dict], geometry: ViewGeometry) -> Tensor:
+def _decode(rles: list[Rle], geometry: ViewGeometry) -> Tensor:
     """Boolean masks ``(N, H0, W0)``."""
     if not rles:
         return torch.zeros((0, geometry.height, geometry.width), dtype=torch.bool)

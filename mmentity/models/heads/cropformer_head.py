@@ -1,7 +1,7 @@
 """CropFormer's head: two passes of one decoder."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.structures import SampleList
@@ -46,7 +46,7 @@ class CropFormerHead(EntityMask2FormerHead):
     """
 
     def __init__(
-        self, *args, association: ConfigType, per_view_loss_weight: float = 0.5, **kwargs
+        self, *args: Any, association: ConfigType, per_view_loss_weight: float = 0.5, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.association = MODELS.build(association)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from mmdet.models.dense_heads import Mask2FormerHead
@@ -93,13 +93,13 @@ class EntityMask2FormerHead(Mask2FormerHead):
     def __init__(
         self,
         in_channels: Sequence[int],
-        *args,
+        *args: Any,
         pixel_decoder: ConfigType,
         transformer_decoder: ConfigType,
         num_queries: int = 100,
         positional_encoding: Optional[ConfigType] = None,
         with_cp: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         if num_queries < 1:
             raise ValueError(f'num_queries is {num_queries}; a head needs at least one query')

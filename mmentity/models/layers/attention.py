@@ -1,6 +1,6 @@
 """Attention with the weights of mmcv's module, computed faster and in less memory."""
 
-from typing import Optional
+from typing import Any, Optional
 
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from torch import Tensor
@@ -23,7 +23,7 @@ class FusedAttention(MultiheadAttention):
         key_pos: Optional[Tensor] = None,
         attn_mask: Optional[Tensor] = None,
         key_padding_mask: Optional[Tensor] = None,
-        **kwargs,
+        **kwargs: Any,
     ) -> Tensor:
         """Attend, as :class:`mmcv.cnn.bricks.transformer.MultiheadAttention` does.
 

@@ -1,7 +1,7 @@
 """Deformable attention (Zhu et al., Deformable DETR, ICLR 2021, section 4.1) on every device."""
 
 import importlib
-from typing import Literal, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
@@ -62,7 +62,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         *,
         reference_points: Tensor,
         spatial_shapes: Sizes,
-        **kwargs,
+        **kwargs: Any,
     ) -> Tensor:
         """Attend to the values around reference points; keys have no part in that.
 

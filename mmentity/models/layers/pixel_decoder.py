@@ -47,7 +47,7 @@ class PixelEncoderLayer(DeformableDetrTransformerEncoderLayer):
             memory and more time.
     """
 
-    def __init__(self, *args, with_cp: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, with_cp: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.with_cp = with_cp
 
@@ -111,7 +111,7 @@ class PixelEncoderLayer(DeformableDetrTransformerEncoderLayer):
 class PixelEncoder(Mask2FormerTransformerEncoder):
     """mmdet's encoder, built of :class:`PixelEncoderLayer`; ``with_cp`` is for all layers."""
 
-    def __init__(self, *args, with_cp: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, with_cp: bool = False, **kwargs: Any) -> None:
         self.with_cp = with_cp
         super().__init__(*args, **kwargs)
 
@@ -122,7 +122,7 @@ class PixelEncoder(Mask2FormerTransformerEncoder):
         )
         self.embed_dims = self.layers[0].embed_dims
 
-    def forward(self, query: Tensor, **inputs) -> Tensor:
+    def forward(self, query: Tensor, **inputs: Any) -> Tensor:
         """Encode tokens; arguments and result as of :meth:`PixelEncoderLayer.forward`."""
         for layer in self.layers:
             query = layer(query, **inputs)
@@ -145,11 +145,11 @@ class EntityPixelDecoder(MSDeformAttnPixelDecoder):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         encoder: ConfigType,
         positional_encoding: Optional[ConfigType] = None,
         with_cp: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ) -> None:
         positional_encoding = positional_encoding or {'num_feats': 128, 'normalize': True}
         super().__init__(*args, encoder=encoder, positional_encoding=positional_encoding, **kwargs)

@@ -1,5 +1,7 @@
 """Mask2Former's transformer decoder, built with fused attention."""
 
+from typing import Any
+
 import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN
@@ -24,7 +26,7 @@ class FusedDecoderLayer(Mask2FormerTransformerDecoderLayer):
             less memory and more time.
     """
 
-    def __init__(self, *args, with_cp: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, with_cp: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.with_cp = with_cp
 
@@ -37,7 +39,7 @@ class FusedDecoderLayer(Mask2FormerTransformerDecoderLayer):
             build_norm_layer(self.norm_cfg, self.embed_dims)[1] for _ in range(3)
         )
 
-    def forward(self, *args, **kwargs) -> Tensor:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         """Decode queries ``(B, Q, C)``, with the arguments and the result of mmdet's layer."""
         if self.with_cp and torch.is_grad_enabled():
             return checkpoint(super().forward, *args, use_reentrant=False, **kwargs)
@@ -47,7 +49,7 @@ class FusedDecoderLayer(Mask2FormerTransformerDecoderLayer):
 class FusedDecoder(Mask2FormerTransformerDecoder):
     """mmdet's decoder, built of :class:`FusedDecoderLayer`; ``with_cp`` is for all layers."""
 
-    def __init__(self, *args, with_cp: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, with_cp: bool = False, **kwargs: Any) -> None:
         self.with_cp = with_cp
         super().__init__(*args, **kwargs)
 
