@@ -1,147 +1,126 @@
-"""Names of one project in those of another, by tables of rules."""
+"""Key mapping between mmentity and the official release, by tables of rules."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
-from mmentity.checkpoints.key_tables import Rule
+from mmentity.checkpoints.key_tables import RENAMED, Rule, Side
 from mmentity.checkpoints.read import WeightsError
 from mmentity.datasets.categories import panoptic_categories
 
 
-class Translation(NamedTuple):
-    """Weights in new names, and what became of every old one.
+class KeyMapping(NamedTuple):
+    """Weights under the names of the other side, and what became of every name.
 
     Attributes:
         state_dict: New names to tensors; shared with the old where values do
             not change.
         mapped: Old names to new ones.
-        dropped: Old names that have no place, to the reason.
+        dropped: Old names without a counterpart, to the reason.
     """
 
-    state_dict: dict
-    mapped: dict
-    dropped: dict
+    state_dict: dict[str, Tensor]
+    mapped: dict[str, str]
+    dropped: dict[str, str]
 
 
-class Language(NamedTuple):
-    """One side of the tables.
+class _Match(NamedTuple):
+    """A name found in a table: its rule, the name on the other side, the numbers in both."""
 
-    Attributes:
-        name: What to call names of this side in messages.
-        is_ours: Whether it is mmentity's side.
-        dropped: Templates of names without a counterpart, to the reason.
-        required: Families of rules that must appear.
-    """
-
-    name: str
-    is_ours: bool
-    dropped: dict
-    required: tuple
+    rule: Rule
+    other: str
+    numbers: tuple[tuple[str, str], ...]
 
 
-def translate(state_dict: Mapping[str, Tensor], rules: list, language: Language) -> Translation:
-    """Translate every name into the other side of the tables.
+def map_keys(
+    state_dict: Mapping[str, Tensor],
+    side: Side,
+    rules: list[Rule],
+    dropped: Mapping[Side, Mapping[str, str]],
+) -> KeyMapping:
+    """Map every name to the other side of a table, with the constants that both sides keep.
 
     Args:
-        state_dict: Names of ``language`` to tensors.
+        state_dict: Names to tensors.
+        side: Side of the table that the names are on.
         rules: Table.
-        language: Side of the table that the names are on.
+        dropped: For each side, templates of names without a counterpart, to the reason.
 
     Raises:
         WeightsError: If a name is unknown, or one that must be there is missing;
-            the sentence names it.
+            the message names it.
     """
-    matcher = _Matcher(rules, language.is_ours)
-    translation = Translation({}, {}, {})
-    seen, unknown = {}, []
+    find = _finder(rules, side)
+    reasons = {_pattern(template): reason for template, reason in dropped[side].items()}
+    mapping = KeyMapping({}, {}, {})
+    seen: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    unknown = []
     for name, value in state_dict.items():
-        match = matcher.find(name)
-        reason = _reason(name, language.dropped)
+        reason = next((r for pattern, r in reasons.items() if pattern.fullmatch(name)), None)
+        match = find(RENAMED.get(name, name))
         if reason is not None:
-            translation.dropped[name] = reason
+            mapping.dropped[name] = reason
         elif match is None:
             unknown.append(name)
         else:
-            rule, leaf, numbers = match
-            other = _fill(_template(rule, leaf, not language.is_ours), numbers)
-            translation.state_dict[other] = _change(value, rule.change, language.is_ours)
-            translation.mapped[name] = other
-            seen.setdefault(rule.family, set()).add(tuple(numbers.items()))
+            change = CHANGES[match.rule.change][side] if match.rule.change else None
+            mapping.state_dict[match.other] = change(value) if change else value
+            mapping.mapped[name] = match.other
+            seen.setdefault(match.rule.family, set()).add(match.numbers)
     if unknown:
         raise WeightsError(
-            f'{len(unknown)} names are unknown to {language.name}, the first is '
-            f'{unknown[0]!r}; these weights belong to another model'
+            f'{len(unknown)} names are unknown, the first is {unknown[0]!r}; these weights belong '
+            'to another model'
         )
-    missing = _missing(rules, seen, translation.mapped, language)
+    missing = _missing(rules, side, seen, {RENAMED.get(name, name) for name in mapping.mapped})
     if missing:
         raise WeightsError(
             f'{len(missing)} names are missing, the first is {missing[0]!r}; the file is incomplete'
         )
-    return translation
+    mapping.state_dict.update(relative_position_indices(mapping.state_dict))
+    return mapping
 
 
-class _Matcher:
-    """Find the rule of a name on one side."""
+def _finder(rules: list[Rule], side: Side) -> Callable[[str], Optional[_Match]]:
+    """Make a function that finds a name of one side in a table."""
+    other_side: Side = 'mmentity' if side == 'detectron2' else 'detectron2'
+    entries = [
+        (_pattern(template), rule, other)
+        for rule in rules
+        for template, other in zip(rule.names(side), rule.names(other_side))
+    ]
 
-    def __init__(self, rules: list, ours: bool) -> None:
-        self.patterns = [
-            (re.compile(_pattern(_template(rule, index, ours))), rule, index)
-            for rule in rules
-            for index in range(len(rule.leaves))
-        ]
-
-    def find(self, name: str) -> Optional[tuple]:
-        """Return rule, index of the leaf and the numbers in the name, or None."""
-        for pattern, rule, leaf in self.patterns:
+    def find(name: str) -> Optional[_Match]:
+        for pattern, rule, other in entries:
             match = pattern.fullmatch(name)
             if match:
-                return rule, leaf, match.groupdict()
+                numbers = match.groupdict()
+                return _Match(rule, other.format(**numbers), tuple(numbers.items()))
         return None
 
-
-def _template(rule: Rule, leaf: int, ours: bool) -> str:
-    """Template of a whole name of one side."""
-    if ours:
-        return f'{rule.ours}.{(rule.our_leaves or rule.leaves)[leaf]}'
-    return f'{rule.official}.{rule.leaves[leaf]}'
+    return find
 
 
-def _pattern(template: str) -> str:
-    return re.sub(r'\\{(\w)\\}', r'(?P<\1>\\d+)', re.escape(template))
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r'\\{(\w)\\}', r'(?P<\1>\\d+)', re.escape(template)))
 
 
-def _fill(template: str, numbers: Mapping[str, str]) -> str:
-    for letter, number in numbers.items():
-        template = template.replace(f'{{{letter}}}', number)
-    return template
-
-
-def _reason(name: str, dropped: Mapping[str, str]) -> Optional[str]:
-    for template, reason in dropped.items():
-        if re.fullmatch(_pattern(template), name):
-            return reason
-    return None
-
-
-def _missing(rules: list, seen: dict, mapped: Mapping[str, str], language: Language) -> list:
-    """Names of modules of which only a part is there."""
-    missing = []
+def _missing(
+    rules: list[Rule],
+    side: Side,
+    seen: Mapping[str, set[tuple[tuple[str, str], ...]]],
+    present: set[str],
+) -> list[str]:
+    """Names of modules of which only a part is there, or of which every model has one."""
+    needed = []
     for rule in rules:
-        default = {()} if rule.family in language.required else ()
-        for numbers in seen.get(rule.family, default):
-            missing += [
-                _fill(_template(rule, leaf, language.is_ours), dict(numbers))
-                for leaf in range(len(rule.leaves))
-            ]
-    return [name for name in missing if name not in mapped]
-
-
-def _change(value: Tensor, change: Optional[str], from_ours: bool) -> Tensor:
-    return value if change is None else CHANGES[change][from_ours](value)
+        one_each = set() if '{' in rule.detectron2 else {()}
+        for numbers in seen.get(rule.family, one_each):
+            needed += [template.format(**dict(numbers)) for template in rule.names(side)]
+    return [name for name in needed if name not in present]
 
 
 def merge_patches_like_unfold(value: Tensor) -> Tensor:
@@ -197,14 +176,17 @@ def classes_by_id(value: Tensor) -> Tensor:
     return value[[*(ours[c.id] for c in sorted(categories)), len(categories)]]
 
 
-# Change of values: into mmentity's order, and back.
-CHANGES = {
-    'swin merging': (merge_patches_like_unfold, merge_patches_like_official),
-    'class order': (things_before_stuff, classes_by_id),
+# Changes of values, by the side that they are on before.
+CHANGES: dict[str, dict[Side, Callable[[Tensor], Tensor]]] = {
+    'swin merging': {
+        'detectron2': merge_patches_like_unfold,
+        'mmentity': merge_patches_like_official,
+    },
+    'class order': {'detectron2': things_before_stuff, 'mmentity': classes_by_id},
 }
 
 
-def relative_position_indices(state_dict: Mapping[str, Tensor]) -> dict:
+def relative_position_indices(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Index of the bias table for each pair of tokens of a window.
 
     A constant of the window size, the same in the official release and in

@@ -1,27 +1,46 @@
-"""Weights of any known source into a model, converted in memory."""
+"""Weights of any known source into a model: by function, by mmengine, by ``load_state_dict``.
 
+A checkpoint comes in through :func:`load_weights` or through mmengine, whose
+runners and whose ``load_checkpoint`` (of ``init_detector``) call
+:func:`load_from_local`. Either way its weights are recognised, converted and
+compared with the model by the same functions; in the second way when the model
+takes its state dict, in :func:`prepare_state_dict`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 from mmengine.logging import MMLogger
-from torch import nn
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
 
-from mmentity.checkpoints.read import WeightsError, read_checkpoint, weights_of
-from mmentity.checkpoints.recognise import (
-    BACKBONE,
-    OFFICIAL,
-    Recognised,
-    compare,
-    fitting_configs,
-    recognise,
-    shapes_of,
+from mmentity.checkpoints.configs import CLASSES
+from mmentity.checkpoints.fit import compare, may_start_anew, mismatch, resize_windows, shapes_of
+from mmentity.checkpoints.read import WeightsError, read_checkpoint, state_dict_in, weights_of
+from mmentity.checkpoints.recognise import MMENTITY, OFFICIAL, Weights, recognise, source_of
+from mmentity.datasets import (
+    EntitySegDataset,
+    EntitySegInstanceDataset,
+    EntitySegPanopticDataset,
+    EntitySegSemanticDataset,
 )
+from mmentity.models.detectors import EntityMask2Former
 
 AUTHORS = 'https://github.com/qqlu/Entity'
 LICENCE = 'CC BY-NC 4.0, non-commercial use only'
+DATASETS = (
+    EntitySegDataset,
+    EntitySegInstanceDataset,
+    EntitySegSemanticDataset,
+    EntitySegPanopticDataset,
+)
+# Paths without a scheme such as https:// before them.
+LOCAL_PATH = r'(?!\S+://)'
 
 
-def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
+def load_weights(model: nn.Module, path: Union[str, Path]) -> dict[str, Any]:
     """Load a checkpoint into a model, converted in memory where it is official.
 
     Every name and shape has to fit; values are cast to the model's dtype and
@@ -34,7 +53,7 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
 
     Returns:
         The checkpoint's ``meta``, with ``dataset_meta`` or ``cfg`` where it has
-        them; for an official one its source and licence.
+        them; for an official one its source, licence and classes.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -47,17 +66,17 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
         >>> load_weights(model, 'CropFormer_hornet_3x_03823a.pth')
     """
     checkpoint = read_checkpoint(path)
-    recognised = recognise_file(checkpoint, path)
-    differences = compare(recognised.state_dict, shapes_of(model))
+    weights = recognise_file(checkpoint, path)
+    differences = compare(weights, shapes_of(model))
     if differences:
-        raise WeightsError(misfit(path, 'the model', recognised, differences.summary()))
-    announce(recognised, path)
-    model.load_state_dict(recognised.state_dict, strict=True)
+        raise mismatch(weights, differences, path, 'the model')
+    _log_conversion(weights, path)
+    model.load_state_dict(weights.state_dict, strict=True)
     meta = checkpoint.get('meta')
-    return dict(meta) if isinstance(meta, dict) else provenance(recognised, path)
+    return dict(meta) if isinstance(meta, dict) else meta_of(weights, path)
 
 
-def recognise_file(checkpoint: dict, path: Union[str, Path]) -> Recognised:
+def recognise_file(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> Weights:
     """Recognise the weights of a checkpoint; a :class:`WeightsError` names the file."""
     try:
         return recognise(weights_of(checkpoint, path))
@@ -66,30 +85,133 @@ def recognise_file(checkpoint: dict, path: Union[str, Path]) -> Recognised:
         raise WeightsError(message if str(path) in message else f'{path}: {message}') from error
 
 
-def misfit(path: Union[str, Path], target: str, recognised: Recognised, summary: str) -> str:
-    """Say that weights do not fit, how, and what they fit."""
-    fitting = fitting_configs(recognised)
-    if recognised.source == BACKBONE:
-        return (
-            f'{path} holds a backbone alone, which cannot be tested; begin a training with it as '
-            'load_from'
+def meta_of(weights: Weights, path: Union[str, Path]) -> dict[str, Any]:
+    """Say where weights come from and which classes they know, for the ``meta`` of a checkpoint."""
+    meta: dict[str, Any] = {'source': Path(path).name}
+    if weights.source == OFFICIAL:
+        meta.update(authors=AUTHORS, licence=LICENCE)
+    classes = len(weights.state_dict.get(CLASSES, ())) - 1
+    for dataset in DATASETS:
+        if len(dataset.METAINFO['classes']) == classes:
+            meta['dataset_meta'] = dict(dataset.METAINFO)
+    return meta
+
+
+class _MetaWithoutTraining(dict[str, Any]):
+    """The ``meta`` of a file that holds no state of a training, which a resumed run asks for."""
+
+    def __missing__(self, key: str) -> None:
+        if key not in ('epoch', 'iter'):
+            raise KeyError(key)
+        raise WeightsError(
+            f'{self["source"]} holds no state of a training; begin with it as load_from, without '
+            '--resume'
         )
-    mend = f'they fit {" and ".join(fitting)}' if fitting else 'they fit no shipped config'
-    return f'the weights of {path} do not fit {target}: {summary}; {mend}'
 
 
-def announce(recognised: Recognised, path: Union[str, Path]) -> None:
-    """Log one line about weights that were converted in memory."""
-    if recognised.source in (OFFICIAL, BACKBONE):
-        translation = recognised.translation
+@CheckpointLoader.register_scheme(LOCAL_PATH)
+def load_from_local(filename: str, map_location: object = None) -> dict[str, Any]:
+    """Read a local checkpoint for mmengine, always onto the CPU.
+
+    Weights of a known project get mmengine's form, with a ``meta``, and keep
+    their names; :func:`prepare_state_dict` learns the name of the file from the
+    metadata of the state dict. Other files come as they are.
+    """
+    # not mapped: a run may overwrite the file that it was resumed from
+    checkpoint = read_checkpoint(filename, mmap=False)
+    if source_of({str(name): None for name in state_dict_in(checkpoint)}) is None:
+        return checkpoint
+    if 'state_dict' not in checkpoint or 'meta' not in checkpoint:
+        weights = recognise_file(checkpoint, filename)
+        meta = {**meta_of(weights, filename), **(checkpoint.get('meta') or {})}
+        state_dict = weights_of(checkpoint, filename)
+        checkpoint.update(meta=_MetaWithoutTraining(meta), state_dict=OrderedDict(state_dict))
+    describe_load(checkpoint, file=filename)
+    return checkpoint
+
+
+def describe_load(checkpoint: dict[str, Any], **facts: str) -> None:
+    """Add to what :func:`prepare_state_dict` says in its messages: ``file``, ``target``."""
+    state_dict = checkpoint['state_dict']
+    metadata = getattr(state_dict, '_metadata', None) or {}
+    state_dict._metadata = {**metadata, '': {**metadata.get('', {}), **facts}}
+
+
+def prepare_state_dict(
+    model: EntityMask2Former,
+    state_dict: dict[str, Tensor],
+    prefix: str,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Convert weights that a model is about to load, in place, and check that they fit.
+
+    Where the model does not fit a file, a training may begin with what fits: a
+    head of other classes or another number of queries starts anew, and the
+    windows of a Swin are resized. The model then refuses to predict before it is
+    trained.
+
+    Args:
+        model: Model that loads.
+        state_dict: Names to tensors.
+        prefix: What the names begin with.
+        metadata: Metadata of the state dict, with the ``file`` that it is from. Without one,
+            the names of other projects are converted, and PyTorch does the rest.
+
+    Raises:
+        WeightsError: If the weights belong to another project or do not fit.
+    """
+    named = {
+        name[len(prefix) :]: state_dict[name] for name in state_dict if name.startswith(prefix)
+    }
+    path = metadata.get('file', 'the state dict')
+    if 'file' not in metadata and source_of(state_dict_in(named)) != OFFICIAL:
+        return
+    weights = recognise_file(named, path)
+    fitting = _fitting(model, weights, path, metadata.get('target', 'the model'))
+    for name in named:
+        del state_dict[prefix + name]
+    state_dict.update({prefix + name: value for name, value in fitting.items()})
+
+
+def _fitting(
+    model: EntityMask2Former, weights: Weights, path: str, target: str
+) -> dict[str, Tensor]:
+    """Take the weights that fit a model; raise where a training could not begin with them."""
+    fitting = dict(weights.state_dict)
+    model.incomplete = None
+    differences = compare(weights, shapes_of(model))
+    if differences:
+        error = mismatch(weights, differences, path, target)
+        resized = resize_windows(differences, weights.state_dict)
+        anew = [name for name in differences.names if name not in resized]
+        if not (model.training and all(map(may_start_anew, anew))):
+            raise error
+        model.incomplete = error
+        for name in anew:
+            fitting.pop(name, None)
+        fitting.update(resized)
+        _log_incomplete(path, target, resized, anew)
+    _log_conversion(weights, path)
+    return fitting
+
+
+def _log_incomplete(path: str, target: str, resized: Mapping[str, Tensor], anew: list[str]) -> None:
+    logger = MMLogger.get_current_instance()
+    if resized:
+        logger.info(f'{len(resized)} relative positions resized to the window of Swin')
+    if anew:
+        logger.warning(
+            f'{path} does not fit {target} in {len(anew)} weights, which start anew or are '
+            f'dropped: {", ".join(anew[:6])}{", ..." if len(anew) > 6 else ""}'
+        )
+
+
+def _log_conversion(weights: Weights, path: Union[str, Path]) -> None:
+    if weights.source != MMENTITY:
         MMLogger.get_current_instance().info(
-            f'{path} is of {recognised.source}: {len(translation.mapped)} weights converted in '
-            f'memory, {len(translation.dropped)} constants left out'
+            f'{path} is of {weights.source}: {len(weights.mapped)} weights converted in memory, '
+            f'{len(weights.dropped)} constants dropped'
         )
 
 
-def provenance(recognised: Recognised, path: Union[str, Path]) -> dict:
-    """Say where converted weights come from, for the ``meta`` of a checkpoint."""
-    if recognised.source != OFFICIAL:
-        return {'source': Path(path).name}
-    return {'source': Path(path).name, 'authors': AUTHORS, 'licence': LICENCE}
+EntityMask2Former.load_hooks.append(prepare_state_dict)

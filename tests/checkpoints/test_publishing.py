@@ -13,7 +13,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmentity.checkpoints.publish import MisfitError, publish_detectron2, publish_mmentity
+from mmentity.checkpoints.fit import MismatchError
+from mmentity.checkpoints.publish import publish_detectron2, publish_mmentity
 from mmentity.converters import convert_detectron2
 from mmentity.utils.shipped_configs import CONFIGS
 from tests.checkpoints.official_names import FAMILIES, cheap_weights, official_shapes
@@ -141,7 +142,7 @@ def test_each_mismatch_is_named(folder, tmp_path):
     config.model.panoptic_head.num_queries = 30
     config.model.panoptic_head.transformer_decoder.num_layers = 2
     config.dump(tmp_path / 'other.py')
-    with pytest.raises(MisfitError) as caught:
+    with pytest.raises(MismatchError) as caught:
         publish_mmentity(folder / 'official.pth', tmp_path / 'out', tmp_path / 'other.py')
     differences = caught.value.differences
     assert set(differences.shapes) == {

@@ -11,9 +11,9 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmentity.converters import WeightsError, convert_detectron2, mmentity_to_detectron2
+from tests.cli.test_tools import CONFIG, options
+from tests.cli.test_tools import run as run_tool
 from tests.conftest import ROOT
-from tests.engine.test_tools import CONFIG, options
-from tests.engine.test_tools import run as run_tool
 from tests.models.parity import build, tiny_options
 
 NUMBER = count()
@@ -31,6 +31,7 @@ class Run:
 
     def __init__(self, path, tmp_path, training, **options):
         register_all_modules(init_default_scope=True)
+        self.training = training
         config = Config.fromfile(ROOT / 'configs' / TINY)
         config.merge_from_dict({**tiny_options(), **options})
         self.runner = Runner(
@@ -50,6 +51,8 @@ class Run:
     def load(self):
         self.runner.call_hook('before_run')
         self.runner.load_or_resume()
+        # as the loops of training and testing begin
+        self.runner.model.train(self.training)
         return self.runner.model.state_dict()
 
     def log(self):
@@ -87,7 +90,7 @@ def test_training_begins_with_another_number_of_classes(official, run, tmp_path)
     anew = {'panoptic_head.cls_embed.weight', 'panoptic_head.cls_embed.bias'}
     for name, value in convert_detectron2(official).items():
         assert torch.equal(loaded[name], made.before[name] if name in anew else value), name
-    assert 'in 2 weights, which start anew or are left out: panoptic_head.cls_embed' in made.log()
+    assert 'in 2 weights, which start anew or are dropped: panoptic_head.cls_embed' in made.log()
     with pytest.raises(WeightsError, match='one_class.pth do not fit the config'):
         run(tmp_path / 'one_class.pth', False, **classes).load()
 

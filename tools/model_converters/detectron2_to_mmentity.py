@@ -7,7 +7,8 @@ non-commercial use only.
 import argparse
 import sys
 
-from mmentity.checkpoints.publish import MisfitError, publish_mmentity
+from mmentity.checkpoints.fit import MismatchError
+from mmentity.checkpoints.publish import publish_mmentity
 from mmentity.cli.launching import user_errors
 
 
@@ -35,8 +36,8 @@ def main() -> None:
     args = parse_args()
     try:
         published = publish_mmentity(args.src, args.dst, args.config, args.half)
-    except MisfitError as error:
-        print('\n'.join(error.differences.sentences()), file=sys.stderr)
+    except MismatchError as error:
+        print('\n'.join(error.differences.lines()), file=sys.stderr)
         raise
     if args.verbose:
         for name, ours in published.mapped.items():
