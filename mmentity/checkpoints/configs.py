@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, TypeVar, Union
 
 import yaml
 from mmdet.registry import MODELS
@@ -15,6 +15,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from mmentity.checkpoints.read import WeightsError
 from mmentity.utils.shipped_configs import CONFIGS, find_config
+
+Named = TypeVar('Named')
 
 QUERIES = 'panoptic_head.query_feat.weight'
 CLASSES = 'panoptic_head.cls_embed.bias'
@@ -51,8 +53,7 @@ def architecture_of(state_dict: Mapping[str, Tensor]) -> Architecture:
         if not name.endswith('position_index')
     }
     if QUERIES not in state_dict or CLASSES not in state_dict:
-        backbone = (size for name, size in sizes.items() if not name.startswith('backbone.norm'))
-        return Architecture(None, None, None, sum(backbone))
+        return Architecture(None, None, None, sum(backbone_part(sizes).values()))
     two_passes = any(name.startswith('panoptic_head.association.') for name in state_dict)
     return Architecture(
         'CropFormer' if two_passes else 'Mask2Former',
@@ -60,6 +61,15 @@ def architecture_of(state_dict: Mapping[str, Tensor]) -> Architecture:
         len(state_dict[CLASSES]) - 1,
         sum(sizes.values()),
     )
+
+
+def backbone_part(named: Mapping[str, Named]) -> dict[str, Named]:
+    """Take what belongs to a backbone; the norms of its feature maps are learned with the head."""
+    return {
+        name: value
+        for name, value in named.items()
+        if name.startswith('backbone.') and not name.startswith('backbone.norm')
+    }
 
 
 def shipped_architectures(backbone_alone: bool = False) -> dict[str, Architecture]:
@@ -132,7 +142,7 @@ def _parameters_without_values() -> Iterator[None]:
     def without_values(module: nn.Module, name: str, parameter: Any) -> Optional[nn.Parameter]:
         return None if parameter is None else nn.Parameter(parameter.to('meta'))
 
-    handle = register_module_parameter_registration_hook(without_values)
+    handle = register_module_parameter_registration_hook(without_values)  # type: ignore[arg-type]
     try:
         yield
     finally:

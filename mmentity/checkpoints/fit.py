@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Optional
+from pathlib import Path
+from typing import Optional, Union
 
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -73,9 +74,8 @@ def shapes_of(model: nn.Module) -> dict[str, Shape]:
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
-def compare(weights: Weights, expected: Mapping[str, Shape]) -> Differences:
+def compare(state_dict: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> Differences:
     """Compare weights with the names and shapes that a model expects, as of :func:`shapes_of`."""
-    state_dict = weights.state_dict
     return Differences(
         [name for name in expected if name not in state_dict],
         [name for name in state_dict if name not in expected],
@@ -88,7 +88,7 @@ def compare(weights: Weights, expected: Mapping[str, Shape]) -> Differences:
 
 
 def mismatch(
-    weights: Weights, differences: Differences, path: object, target: str
+    weights: Weights, differences: Differences, path: Union[str, Path], target: str
 ) -> MismatchError:
     """Make the error that says how weights do not fit, and which shipped configs they do fit."""
     whole_model = any(name.startswith('panoptic_head.') for name in differences.missing)

@@ -67,7 +67,7 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict[str, Any]:
     """
     checkpoint = read_checkpoint(path)
     weights = recognise_file(checkpoint, path)
-    differences = compare(weights, shapes_of(model))
+    differences = compare(weights.state_dict, shapes_of(model))
     if differences:
         raise mismatch(weights, differences, path, 'the model')
     _log_conversion(weights, path)
@@ -114,26 +114,29 @@ def load_from_local(filename: str, map_location: object = None) -> dict[str, Any
     """Read a local checkpoint for mmengine, always onto the CPU.
 
     Weights of a known project get mmengine's form, with a ``meta``, and keep
-    their names; :func:`prepare_state_dict` learns the name of the file from the
-    metadata of the state dict. Other files come as they are.
+    their names; other files come as they are. :func:`prepare_state_dict` learns
+    the name of the file from the metadata of the state dict.
     """
     # not mapped: a run may overwrite the file that it was resumed from
     checkpoint = read_checkpoint(filename, mmap=False)
-    if source_of({str(name): None for name in state_dict_in(checkpoint)}) is None:
-        return checkpoint
-    if 'state_dict' not in checkpoint or 'meta' not in checkpoint:
-        weights = recognise_file(checkpoint, filename)
-        meta = {**meta_of(weights, filename), **(checkpoint.get('meta') or {})}
+    known = source_of([str(name) for name in state_dict_in(checkpoint)]) is not None
+    if known and not {'state_dict', 'meta'} <= checkpoint.keys():
+        meta = meta_of(recognise_file(checkpoint, filename), filename)
+        meta.update(checkpoint.get('meta') or {})
         state_dict = weights_of(checkpoint, filename)
-        checkpoint.update(meta=_MetaWithoutTraining(meta), state_dict=OrderedDict(state_dict))
+        checkpoint.update(meta=_MetaWithoutTraining(meta), state_dict=state_dict)
+    if not isinstance(checkpoint, OrderedDict):
+        checkpoint = OrderedDict(checkpoint)
     describe_load(checkpoint, file=filename)
     return checkpoint
 
 
 def describe_load(checkpoint: dict[str, Any], **facts: str) -> None:
     """Add to what :func:`prepare_state_dict` says in its messages: ``file``, ``target``."""
-    state_dict = checkpoint['state_dict']
-    metadata = getattr(state_dict, '_metadata', None) or {}
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state_dict, OrderedDict):
+        state_dict = checkpoint['state_dict'] = OrderedDict(state_dict)
+    metadata = getattr(state_dict, '_metadata', {})
     state_dict._metadata = {**metadata, '': {**metadata.get('', {}), **facts}}
 
 
@@ -179,7 +182,7 @@ def _fitting(
     """Take the weights that fit a model; raise where a training could not begin with them."""
     fitting = dict(weights.state_dict)
     model.incomplete = None
-    differences = compare(weights, shapes_of(model))
+    differences = compare(weights.state_dict, shapes_of(model))
     if differences:
         error = mismatch(weights, differences, path, target)
         resized = resize_windows(differences, weights.state_dict)

@@ -1,6 +1,7 @@
 """Converted checkpoints as files: checked, named by their content, with provenance."""
 
 import hashlib
+import io
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmentity.checkpoints.configs import (
+    backbone_part,
     describe,
     expected_shapes,
     fitting_configs,
@@ -176,7 +178,7 @@ def save_named_by_content(content: dict, target: Path, name: str) -> Path:
     return path
 
 
-class _Hash:
+class _Hash(io.RawIOBase):
     """A file to write to that keeps nothing but the sha256."""
 
     def __init__(self) -> None:
@@ -205,15 +207,10 @@ def _configs_of(
     if not configs and weights.source == BACKBONE:
         return []
     nearest = configs[0] if configs else nearest_config(weights.state_dict)
-    expected = expected_shapes(nearest)
+    state_dict, expected = weights.state_dict, expected_shapes(nearest)
     if weights.source == BACKBONE:
-        # the norms of its feature maps are learned with the head
-        expected = {
-            name: shape
-            for name, shape in expected.items()
-            if name.startswith('backbone.') and not name.startswith('backbone.norm')
-        }
-    differences = compare(weights, expected)
+        state_dict, expected = backbone_part(state_dict), backbone_part(expected)
+    differences = compare(state_dict, expected)
     if differences and config is None:
         raise MismatchError(
             f'{source} is a {describe(weights.state_dict)}, which no shipped config is; the '

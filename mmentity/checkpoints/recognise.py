@@ -1,6 +1,7 @@
 """Which project weights come from, and their conversion to mmentity's names and back."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, Optional
 
 import torch
@@ -13,6 +14,12 @@ from mmentity.checkpoints.read import WeightsError
 OFFICIAL = 'the official release'
 BACKBONE = 'a backbone of ImageNet'
 MMENTITY = 'mmentity'
+
+# Names by which each project is known; those of distributed runs begin with ``module.``.
+_HEAD_OF_DETECTRON2 = re.compile(r'(module\.)?sem_seg_head\.')
+_HEAD = re.compile(r'(module\.)?panoptic_head\.')
+_BACKBONE_OF_MMPRETRAIN = re.compile(r'(module\.)?backbone\..*(\.attn\.w_msa\.|\.gnconv\.projs\.)')
+_BACKBONE_OF_AUTHORS = re.compile(r'\.attn\.relative_position_bias_table|\.gnconv\.pws\.')
 
 NO_OBJECT_WEIGHT = 0.1
 
@@ -33,16 +40,13 @@ class Weights(NamedTuple):
     dropped: dict[str, str]
 
 
-def source_of(state_dict: Mapping[str, object]) -> Optional[str]:
+def source_of(names: Collection[str]) -> Optional[str]:
     """Tell by the names which project wrote weights; None for any other project."""
-    if any(name.startswith('sem_seg_head.') for name in state_dict):
+    if any(_HEAD_OF_DETECTRON2.match(name) for name in names):
         return OFFICIAL
-    if any(name.startswith('panoptic_head.') for name in state_dict):
+    if any(_HEAD.match(name) for name in names):
         return MMENTITY
-    if _is_mmpretrain(state_dict) or any(
-        '.attn.relative_position_bias_table' in name or '.gnconv.pws.' in name
-        for name in state_dict
-    ):
+    if _is_mmpretrain(names) or any(map(_BACKBONE_OF_AUTHORS.search, names)):
         return BACKBONE
     return None
 
@@ -171,12 +175,9 @@ def _map_backbone(state_dict: Mapping[str, Tensor]) -> KeyMapping:
     )
 
 
-def _is_mmpretrain(state_dict: Mapping[str, object]) -> bool:
+def _is_mmpretrain(names: Collection[str]) -> bool:
     """Whether these are mmpretrain's names of a Swin or HorNet."""
-    return any(
-        name.startswith('backbone.') and ('.attn.w_msa.' in name or '.gnconv.projs.' in name)
-        for name in state_dict
-    )
+    return any(map(_BACKBONE_OF_MMPRETRAIN.match, names))
 
 
 def _backbone_type(state_dict: Mapping[str, Tensor]) -> str:

@@ -21,4 +21,5 @@ class SafeCheckpointHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the name of the config to what the model knows about the checkpoint."""
-        describe_load(checkpoint, target=f'the config {Path(runner.cfg.filename or "").name}')
+        name = Path(runner.cfg.filename or 'of this run').name
+        describe_load(checkpoint, target=f'the config {name}')
