@@ -3,15 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
+from mmengine.logging import MMLogger
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.checkpoints.configs import fitting_configs
 from mmentity.checkpoints.key_map import relative_position_indices
 from mmentity.checkpoints.read import WeightsError
-from mmentity.checkpoints.recognise import BACKBONE, Weights
+from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, Weights
 
 Shape = tuple[int, ...]
 
@@ -87,6 +88,59 @@ def compare(state_dict: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> 
     )
 
 
+class Fit(NamedTuple):
+    """What a model can load.
+
+    Attributes:
+        state_dict: Names and shapes of the model to tensors.
+        error: Why this is enough to begin a training with, but not to predict;
+            None where everything fits.
+    """
+
+    state_dict: dict[str, Tensor]
+    error: Optional[MismatchError]
+
+
+def fit(
+    weights: Weights,
+    model: nn.Module,
+    path: Union[str, Path],
+    target: str = 'the model',
+    training: bool = False,
+) -> Fit:
+    """Fit weights to a model, and log what was done.
+
+    Args:
+        weights: Weights in mmentity's names.
+        model: Model that is to load them.
+        path: File that they are from, for messages.
+        target: What to call the model in messages.
+        training: Whether a training may begin with what fits: windows of a Swin are
+            resized, and a head of other classes or another number of queries
+            starts anew.
+
+    Raises:
+        MismatchError: If they do not fit.
+    """
+    differences = compare(weights.state_dict, shapes_of(model))
+    fitting, error = dict(weights.state_dict), None
+    if differences:
+        error = mismatch(weights, differences, path, target)
+        resized = resize_windows(differences, weights.state_dict)
+        anew = [name for name in differences.names if name not in resized]
+        if not training or any(map(_is_needed, anew)):
+            raise error
+        fitting = {name: value for name, value in fitting.items() if name not in set(anew)}
+        fitting.update(resized)
+        _log_differences(path, target, list(resized), anew)
+    if weights.source != MMENTITY:
+        MMLogger.get_current_instance().info(
+            f'{path} is of {weights.source}: {len(weights.mapped)} weights converted in memory, '
+            f'{len(weights.dropped)} constants dropped'
+        )
+    return Fit(fitting, error)
+
+
 def mismatch(
     weights: Weights, differences: Differences, path: Union[str, Path], target: str
 ) -> MismatchError:
@@ -106,13 +160,26 @@ def mismatch(
     return MismatchError(message, differences)
 
 
-def may_start_anew(name: str) -> bool:
-    """Whether a training may begin without this weight.
+def _is_needed(name: str) -> bool:
+    """Whether a training cannot begin without this weight.
 
     Classes, queries and views differ between the tasks, and a backbone of
     ImageNet has no norms of its feature maps.
     """
-    return not name.startswith('backbone.') or name.startswith('backbone.norm')
+    return name.startswith('backbone.') and not name.startswith('backbone.norm')
+
+
+def _log_differences(
+    path: Union[str, Path], target: str, resized: list[str], anew: list[str]
+) -> None:
+    logger = MMLogger.get_current_instance()
+    if resized:
+        logger.info(f'{len(resized)} relative positions resized to the window of Swin')
+    if anew:
+        logger.warning(
+            f'{path} does not fit {target} in {len(anew)} weights, which start anew or are '
+            f'dropped: {", ".join(anew[:6])}{", ..." if len(anew) > 6 else ""}'
+        )
 
 
 def resize_windows(differences: Differences, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,14 +27,6 @@ class KeyMapping(NamedTuple):
     dropped: dict[str, str]
 
 
-class _Match(NamedTuple):
-    """A name found in a table: its rule, the name on the other side, the numbers in both."""
-
-    rule: Rule
-    other: str
-    numbers: tuple[tuple[str, str], ...]
-
-
 def map_keys(
     state_dict: Mapping[str, Tensor],
     side: Side,
@@ -53,29 +45,46 @@ def map_keys(
         WeightsError: If a name is unknown, or one that must be there is missing;
             the message names it.
     """
-    find = _finder(rules, side)
-    reasons = {_pattern(template): reason for template, reason in dropped[side].items()}
+    other_side: Side = 'mmentity' if side == 'detectron2' else 'detectron2'
+    table = [
+        (_pattern(template), rule, other)
+        for rule in rules
+        for template, other in zip(rule.names(side), rule.names(other_side))
+    ]
+    reasons = [(_pattern(template), reason) for template, reason in dropped[side].items()]
     mapping = KeyMapping({}, {}, {})
-    seen: dict[str, set[tuple[tuple[str, str], ...]]] = {}
+    # the numbers in the names of each family, which make the names that must be there
+    seen: dict[str, list[dict[str, str]]] = {r.family: [{}] for r in rules if _is_single(r)}
     unknown = []
     for name, value in state_dict.items():
-        reason = next((r for pattern, r in reasons.items() if pattern.fullmatch(name)), None)
-        match = find(RENAMED.get(name, name))
+        today = RENAMED.get(name, name)
+        reason = next((reason for pattern, reason in reasons if pattern.fullmatch(name)), None)
+        found = next((row for row in table if row[0].fullmatch(today)), None)
         if reason is not None:
             mapping.dropped[name] = reason
-        elif match is None:
+        elif found is None:
             unknown.append(name)
         else:
-            change = CHANGES[match.rule.change][side] if match.rule.change else None
-            mapping.state_dict[match.other] = change(value) if change else value
-            mapping.mapped[name] = match.other
-            seen.setdefault(match.rule.family, set()).add(match.numbers)
+            pattern, rule, other = found
+            numbers = pattern.fullmatch(today).groupdict()  # type: ignore[union-attr]
+            change = CHANGES[rule.change][side] if rule.change else None
+            mapping.mapped[name] = other.format(**numbers)
+            mapping.state_dict[mapping.mapped[name]] = change(value) if change else value
+            if numbers not in seen.setdefault(rule.family, []):
+                seen[rule.family].append(numbers)
     if unknown:
         raise WeightsError(
             f'{len(unknown)} names are unknown, the first is {unknown[0]!r}; these weights belong '
             'to another model'
         )
-    missing = _missing(rules, side, seen, {RENAMED.get(name, name) for name in mapping.mapped})
+    present = {RENAMED.get(name, name) for name in mapping.mapped}
+    needed = (
+        template.format(**numbers)
+        for rule in rules
+        for numbers in seen.get(rule.family, ())
+        for template in rule.names(side)
+    )
+    missing = [name for name in needed if name not in present]
     if missing:
         raise WeightsError(
             f'{len(missing)} names are missing, the first is {missing[0]!r}; the file is incomplete'
@@ -84,43 +93,13 @@ def map_keys(
     return mapping
 
 
-def _finder(rules: list[Rule], side: Side) -> Callable[[str], Optional[_Match]]:
-    """Make a function that finds a name of one side in a table."""
-    other_side: Side = 'mmentity' if side == 'detectron2' else 'detectron2'
-    entries = [
-        (_pattern(template), rule, other)
-        for rule in rules
-        for template, other in zip(rule.names(side), rule.names(other_side))
-    ]
-
-    def find(name: str) -> Optional[_Match]:
-        for pattern, rule, other in entries:
-            match = pattern.fullmatch(name)
-            if match:
-                numbers = match.groupdict()
-                return _Match(rule, other.format(**numbers), tuple(numbers.items()))
-        return None
-
-    return find
-
-
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r'\\{(\w)\\}', r'(?P<\1>\\d+)', re.escape(template)))
 
 
-def _missing(
-    rules: list[Rule],
-    side: Side,
-    seen: Mapping[str, set[tuple[tuple[str, str], ...]]],
-    present: set[str],
-) -> list[str]:
-    """Names of modules of which only a part is there, or of which every model has one."""
-    needed = []
-    for rule in rules:
-        one_each = set() if '{' in rule.detectron2 else {()}
-        for numbers in seen.get(rule.family, one_each):
-            needed += [template.format(**dict(numbers)) for template in rule.names(side)]
-    return [name for name in needed if name not in present]
+def _is_single(rule: Rule) -> bool:
+    """Whether a module is in every model once, as no number in its name counts it."""
+    return '{' not in rule.detectron2
 
 
 def merge_patches_like_unfold(value: Tensor) -> Tensor:
@@ -156,11 +135,7 @@ def things_before_stuff(value: Tensor) -> Tensor:
     Args:
         value: ``(classes + 1, ...)``; the last row is for no object.
     """
-    categories = panoptic_categories()
-    if len(value) != len(categories) + 1:
-        return value
-    by_id = {c.id: row for row, c in enumerate(sorted(categories))}
-    return value[[*(by_id[c.id] for c in categories), len(categories)]]
+    return value[_panoptic_order()] if len(value) == len(_panoptic_order()) else value
 
 
 def classes_by_id(value: Tensor) -> Tensor:
@@ -169,11 +144,15 @@ def classes_by_id(value: Tensor) -> Tensor:
     Args:
         value: ``(classes + 1, ...)``.
     """
+    order = torch.tensor(_panoptic_order())
+    return value[order.argsort()] if len(value) == len(order) else value
+
+
+def _panoptic_order() -> list[int]:
+    """Official row of each class of mmentity's panoptic head, that of no object included."""
     categories = panoptic_categories()
-    if len(value) != len(categories) + 1:
-        return value
-    ours = {c.id: row for row, c in enumerate(categories)}
-    return value[[*(ours[c.id] for c in sorted(categories)), len(categories)]]
+    row_of = {category.id: row for row, category in enumerate(sorted(categories))}
+    return [*(row_of[category.id] for category in categories), len(categories)]
 
 
 # Changes of values, by the side that they are on before.

@@ -5,12 +5,13 @@ Rules of one ``family`` come together: where one of them appears for some
 numbers, all of them must. The tables say it once for both directions.
 """
 
-from typing import Literal, NamedTuple, Optional, Union
+from typing import Any, Literal, NamedTuple, Optional
 
 # The two sides of the tables.
 Side = Literal['detectron2', 'mmentity']
 
 AFFINE = ('weight', 'bias')
+WEIGHT = ('weight',)
 ATTENTION = ('in_proj_weight', 'in_proj_bias', 'out_proj.weight', 'out_proj.bias')
 
 
@@ -41,168 +42,134 @@ class Rule(NamedTuple):
         return [f'{self.mmentity}.{leaf}' for leaf in self.mmentity_leaves or self.leaves]
 
 
-Leaves = tuple[str, ...]
+def _below(family: str, detectron2: str, mmentity: str, *modules: tuple[Any, ...]) -> list[Rule]:
+    """Rules of modules below two prefixes: official name, mmentity's, and leaves if not affine."""
+    return [
+        Rule(family, f'{detectron2}.{official}', f'{mmentity}.{ours}', *leaves)
+        for official, ours, *leaves in modules
+    ]
 
 
-def _block(
-    family: str,
-    detectron2: str,
-    mmentity: str,
-    modules: dict[str, Union[str, tuple[str, Leaves]]],
-) -> list[Rule]:
-    """Rules of one block: official module -> mmentity's, or its name and leaves."""
-    rules = []
-    for official, ours in modules.items():
-        name, leaves = (ours, AFFINE) if isinstance(ours, str) else ours
-        rules.append(Rule(family, f'{detectron2}.{official}', f'{mmentity}.{name}', leaves))
-    return rules
-
-
+_STAGE, _MM_STAGE = 'backbone.layers.{i}', 'backbone.stages.{i}'
 SWIN = [
     Rule('swin stem', 'backbone.patch_embed.proj', 'backbone.patch_embed.projection'),
     Rule('swin stem', 'backbone.patch_embed.norm', 'backbone.patch_embed.norm'),
-    *_block(
+    *_below(
         'swin block',
-        'backbone.layers.{i}.blocks.{j}',
-        'backbone.stages.{i}.blocks.{j}',
-        {
-            'norm1': 'norm1',
-            'attn.qkv': 'attn.w_msa.qkv',
-            'attn.proj': 'attn.w_msa.proj',
-            'attn': ('attn.w_msa', ('relative_position_bias_table',)),
-            'norm2': 'norm2',
-            'mlp.fc1': 'ffn.layers.0.0',
-            'mlp.fc2': 'ffn.layers.1',
-        },
+        f'{_STAGE}.blocks.{{j}}',
+        f'{_MM_STAGE}.blocks.{{j}}',
+        ('norm1', 'norm1'),
+        ('attn.qkv', 'attn.w_msa.qkv'),
+        ('attn.proj', 'attn.w_msa.proj'),
+        ('attn', 'attn.w_msa', ('relative_position_bias_table',)),
+        ('norm2', 'norm2'),
+        ('mlp.fc1', 'ffn.layers.0.0'),
+        ('mlp.fc2', 'ffn.layers.1'),
     ),
-    Rule(
+    *_below(
         'swin merging',
-        'backbone.layers.{i}.downsample.reduction',
-        'backbone.stages.{i}.downsample.reduction',
-        ('weight',),
-        change='swin merging',
-    ),
-    Rule(
-        'swin merging',
-        'backbone.layers.{i}.downsample.norm',
-        'backbone.stages.{i}.downsample.norm',
-        change='swin merging',
+        f'{_STAGE}.downsample',
+        f'{_MM_STAGE}.downsample',
+        ('reduction', 'reduction', WEIGHT, None, 'swin merging'),
+        ('norm', 'norm', AFFINE, None, 'swin merging'),
     ),
     Rule('swin norm', 'backbone.norm{i}', 'backbone.norm{i}'),
 ]
 
-_HORNET_BLOCK = 'backbone.stages.{i}.{j}'
-_CONVOLUTION = f'{_HORNET_BLOCK}.gnconv.dwconv'
+_DOWN, _BLOCK = 'backbone.downsample_layers.{i}.{j}', 'backbone.stages.{i}.{j}'
+_GATED = f'{_BLOCK}.gnconv'
+_SCALES = ('gamma1', 'gamma2')
 _SAME_IN_BLOCK = ('norm1', 'gnconv.proj_in', 'gnconv.proj_out', 'norm2', 'pwconv1', 'pwconv2')
 HORNET = [
-    Rule(
-        'hornet downsampling',
-        'backbone.downsample_layers.{i}.{j}',
-        'backbone.downsample_layers.{i}.{j}',
-    ),
-    Rule(
-        'hornet block',
-        _HORNET_BLOCK,
-        _HORNET_BLOCK,
-        ('gamma1', 'gamma2'),
-        ('gamma1.weight', 'gamma2.weight'),
-    ),
-    *_block('hornet block', _HORNET_BLOCK, _HORNET_BLOCK, {name: name for name in _SAME_IN_BLOCK}),
-    Rule('hornet gate', f'{_HORNET_BLOCK}.gnconv.pws.{{k}}', f'{_HORNET_BLOCK}.gnconv.projs.{{k}}'),
-    Rule('hornet depthwise convolution', _CONVOLUTION, _CONVOLUTION),
-    *_block(
+    Rule('hornet downsampling', _DOWN, _DOWN),
+    Rule('hornet block', _BLOCK, _BLOCK, _SCALES, tuple(f'{name}.weight' for name in _SCALES)),
+    *_below('hornet block', _BLOCK, _BLOCK, *((name, name) for name in _SAME_IN_BLOCK)),
+    Rule('hornet gate', f'{_GATED}.pws.{{k}}', f'{_GATED}.projs.{{k}}'),
+    Rule('hornet depthwise convolution', f'{_GATED}.dwconv', f'{_GATED}.dwconv'),
+    *_below(
         'hornet global filter',
-        _CONVOLUTION,
-        _CONVOLUTION,
-        {'dw': ('dw', ('weight',)), 'pre_norm': 'pre_norm', 'post_norm': 'post_norm'},
+        _GATED,
+        _GATED,
+        ('dwconv', 'dwconv', ('complex_weight',)),
+        ('dwconv.dw', 'dwconv.dw', WEIGHT),
+        ('dwconv.pre_norm', 'dwconv.pre_norm'),
+        ('dwconv.post_norm', 'dwconv.post_norm'),
     ),
-    Rule('hornet global filter', _CONVOLUTION, _CONVOLUTION, ('complex_weight',)),
     Rule('hornet norm', 'backbone.norm{i}', 'backbone.norm{i}'),
 ]
 
-_PIXEL = 'sem_seg_head.pixel_decoder'
-_MM_PIXEL = 'panoptic_head.pixel_decoder'
-_PREDICTOR = 'sem_seg_head.predictor'
-_MM_DECODER = 'panoptic_head.transformer_decoder'
-
+_PIXEL, _MM_PIXEL = 'sem_seg_head.pixel_decoder', 'panoptic_head.pixel_decoder'
+_PREDICTOR, _MM_DECODER = 'sem_seg_head.predictor', 'panoptic_head.transformer_decoder'
 HEAD = [
-    Rule(
+    *_below(
         'pixel decoder input',
-        f'{_PIXEL}.input_proj.{{i}}.0',
-        f'{_MM_PIXEL}.input_convs.{{i}}.conv',
+        f'{_PIXEL}.input_proj.{{i}}',
+        f'{_MM_PIXEL}.input_convs.{{i}}',
+        ('0', 'conv'),
+        ('1', 'gn'),
     ),
-    Rule(
-        'pixel decoder input', f'{_PIXEL}.input_proj.{{i}}.1', f'{_MM_PIXEL}.input_convs.{{i}}.gn'
-    ),
-    *_block(
+    *_below(
         'pixel decoder layer',
         f'{_PIXEL}.transformer.encoder.layers.{{i}}',
         f'{_MM_PIXEL}.encoder.layers.{{i}}',
-        {
-            **{
-                f'self_attn.{name}': f'self_attn.{name}'
-                for name in (
-                    'sampling_offsets',
-                    'attention_weights',
-                    'value_proj',
-                    'output_proj',
-                )
-            },
-            'norm1': 'norms.0',
-            'linear1': 'ffn.layers.0.0',
-            'linear2': 'ffn.layers.1',
-            'norm2': 'norms.1',
-        },
+        ('self_attn.sampling_offsets', 'self_attn.sampling_offsets'),
+        ('self_attn.attention_weights', 'self_attn.attention_weights'),
+        ('self_attn.value_proj', 'self_attn.value_proj'),
+        ('self_attn.output_proj', 'self_attn.output_proj'),
+        ('norm1', 'norms.0'),
+        ('linear1', 'ffn.layers.0.0'),
+        ('linear2', 'ffn.layers.1'),
+        ('norm2', 'norms.1'),
     ),
-    Rule(
+    Rule('head', f'{_PIXEL}.transformer', _MM_PIXEL, ('level_embed',), ('level_encoding.weight',)),
+    *_below(
         'head',
-        f'{_PIXEL}.transformer',
-        f'{_MM_PIXEL}',
-        ('level_embed',),
-        ('level_encoding.weight',),
+        _PIXEL,
+        _MM_PIXEL,
+        ('mask_features', 'mask_feature'),
+        ('adapter_1', 'lateral_convs.0.conv', WEIGHT),
+        ('adapter_1.norm', 'lateral_convs.0.gn'),
+        ('layer_1', 'output_convs.0.conv', WEIGHT),
+        ('layer_1.norm', 'output_convs.0.gn'),
     ),
-    Rule('head', f'{_PIXEL}.mask_features', f'{_MM_PIXEL}.mask_feature'),
-    Rule('head', f'{_PIXEL}.adapter_1', f'{_MM_PIXEL}.lateral_convs.0.conv', ('weight',)),
-    Rule('head', f'{_PIXEL}.adapter_1.norm', f'{_MM_PIXEL}.lateral_convs.0.gn'),
-    Rule('head', f'{_PIXEL}.layer_1', f'{_MM_PIXEL}.output_convs.0.conv', ('weight',)),
-    Rule('head', f'{_PIXEL}.layer_1.norm', f'{_MM_PIXEL}.output_convs.0.gn'),
-    *_block(
+    *_below(
         'decoder layer',
-        f'{_PREDICTOR}',
+        _PREDICTOR,
         f'{_MM_DECODER}.layers.{{i}}',
-        {
-            'transformer_cross_attention_layers.{i}.multihead_attn': ('cross_attn.attn', ATTENTION),
-            'transformer_cross_attention_layers.{i}.norm': 'norms.0',
-            'transformer_self_attention_layers.{i}.self_attn': ('self_attn.attn', ATTENTION),
-            'transformer_self_attention_layers.{i}.norm': 'norms.1',
-            'transformer_ffn_layers.{i}.linear1': 'ffn.layers.0.0',
-            'transformer_ffn_layers.{i}.linear2': 'ffn.layers.1',
-            'transformer_ffn_layers.{i}.norm': 'norms.2',
-        },
+        ('transformer_cross_attention_layers.{i}.multihead_attn', 'cross_attn.attn', ATTENTION),
+        ('transformer_cross_attention_layers.{i}.norm', 'norms.0'),
+        ('transformer_self_attention_layers.{i}.self_attn', 'self_attn.attn', ATTENTION),
+        ('transformer_self_attention_layers.{i}.norm', 'norms.1'),
+        ('transformer_ffn_layers.{i}.linear1', 'ffn.layers.0.0'),
+        ('transformer_ffn_layers.{i}.linear2', 'ffn.layers.1'),
+        ('transformer_ffn_layers.{i}.norm', 'norms.2'),
     ),
-    Rule('head', f'{_PREDICTOR}.decoder_norm', f'{_MM_DECODER}.post_norm'),
-    Rule('head', f'{_PREDICTOR}.query_feat', 'panoptic_head.query_feat', ('weight',)),
-    Rule('head', f'{_PREDICTOR}.query_embed', 'panoptic_head.query_embed', ('weight',)),
-    Rule('head', f'{_PREDICTOR}.level_embed', 'panoptic_head.level_embed', ('weight',)),
-    Rule('head', f'{_PREDICTOR}.class_embed', 'panoptic_head.cls_embed', change='class order'),
-    Rule('head', f'{_PREDICTOR}.mask_embed.layers.0', 'panoptic_head.mask_embed.0'),
-    Rule('head', f'{_PREDICTOR}.mask_embed.layers.1', 'panoptic_head.mask_embed.2'),
-    Rule('head', f'{_PREDICTOR}.mask_embed.layers.2', 'panoptic_head.mask_embed.4'),
+    *_below(
+        'head',
+        _PREDICTOR,
+        'panoptic_head',
+        ('decoder_norm', 'transformer_decoder.post_norm'),
+        ('query_feat', 'query_feat', WEIGHT),
+        ('query_embed', 'query_embed', WEIGHT),
+        ('level_embed', 'level_embed', WEIGHT),
+        ('class_embed', 'cls_embed', AFFINE, None, 'class order'),
+        ('mask_embed.layers.0', 'mask_embed.0'),
+        ('mask_embed.layers.1', 'mask_embed.2'),
+        ('mask_embed.layers.2', 'mask_embed.4'),
+    ),
 ]
 
-ASSOCIATION = _block(
+ASSOCIATION = _below(
     'query association layer',
     f'{_PREDICTOR}.make_3d',
     'panoptic_head.association.layers.{i}',
-    {
-        'enc_crosattn_3d.{i}.multihead_attn': ('cross_attn.attn', ATTENTION),
-        'enc_crosattn_3d.{i}.norm': 'norms.0',
-        'enc_selfattn_3d.{i}.self_attn': ('self_attn.attn', ATTENTION),
-        'enc_selfattn_3d.{i}.norm': 'norms.1',
-        'enc_ffn_3d.{i}.linear1': 'ffn.layers.0.0',
-        'enc_ffn_3d.{i}.linear2': 'ffn.layers.1',
-        'enc_ffn_3d.{i}.norm': 'norms.2',
-    },
+    ('enc_crosattn_3d.{i}.multihead_attn', 'cross_attn.attn', ATTENTION),
+    ('enc_crosattn_3d.{i}.norm', 'norms.0'),
+    ('enc_selfattn_3d.{i}.self_attn', 'self_attn.attn', ATTENTION),
+    ('enc_selfattn_3d.{i}.norm', 'norms.1'),
+    ('enc_ffn_3d.{i}.linear1', 'ffn.layers.0.0'),
+    ('enc_ffn_3d.{i}.linear2', 'ffn.layers.1'),
+    ('enc_ffn_3d.{i}.norm', 'norms.2'),
 )
 
 # Names of older official files, to today's.

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Union
 
-from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmentity.checkpoints.configs import CLASSES
-from mmentity.checkpoints.fit import compare, may_start_anew, mismatch, resize_windows, shapes_of
+from mmentity.checkpoints.fit import fit
 from mmentity.checkpoints.read import WeightsError, read_checkpoint, state_dict_in, weights_of
-from mmentity.checkpoints.recognise import MMENTITY, OFFICIAL, Weights, recognise, source_of
+from mmentity.checkpoints.recognise import OFFICIAL, Weights, recognise, source_of
 from mmentity.datasets import (
     EntitySegDataset,
     EntitySegInstanceDataset,
@@ -67,11 +66,7 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict[str, Any]:
     """
     checkpoint = read_checkpoint(path)
     weights = recognise_file(checkpoint, path)
-    differences = compare(weights.state_dict, shapes_of(model))
-    if differences:
-        raise mismatch(weights, differences, path, 'the model')
-    _log_conversion(weights, path)
-    model.load_state_dict(weights.state_dict, strict=True)
+    model.load_state_dict(fit(weights, model, path).state_dict, strict=True)
     meta = checkpoint.get('meta')
     return dict(meta) if isinstance(meta, dict) else meta_of(weights, path)
 
@@ -137,7 +132,8 @@ def describe_load(checkpoint: dict[str, Any], **facts: str) -> None:
     if not isinstance(state_dict, OrderedDict):
         state_dict = checkpoint['state_dict'] = OrderedDict(state_dict)
     metadata = getattr(state_dict, '_metadata', {})
-    state_dict._metadata = {**metadata, '': {**metadata.get('', {}), **facts}}
+    # PyTorch hands it on to each module that loads from the state dict
+    state_dict._metadata = {**metadata, '': {**metadata.get('', {}), **facts}}  # type: ignore[attr-defined]
 
 
 def prepare_state_dict(
@@ -148,17 +144,15 @@ def prepare_state_dict(
 ) -> None:
     """Convert weights that a model is about to load, in place, and check that they fit.
 
-    Where the model does not fit a file, a training may begin with what fits: a
-    head of other classes or another number of queries starts anew, and the
-    windows of a Swin are resized. The model then refuses to predict before it is
-    trained.
+    A model in training mode, as it is when it is built, also takes weights that a
+    training may begin with; it then refuses to predict before it is trained.
 
     Args:
         model: Model that loads.
         state_dict: Names to tensors.
         prefix: What the names begin with.
         metadata: Metadata of the state dict, with the ``file`` that it is from. Without one,
-            the names of other projects are converted, and PyTorch does the rest.
+            only official names are converted and checked, and PyTorch does the rest.
 
     Raises:
         WeightsError: If the weights belong to another project or do not fit.
@@ -166,55 +160,16 @@ def prepare_state_dict(
     named = {
         name[len(prefix) :]: state_dict[name] for name in state_dict if name.startswith(prefix)
     }
-    path = metadata.get('file', 'the state dict')
-    if 'file' not in metadata and source_of(state_dict_in(named)) != OFFICIAL:
+    model.incomplete = None
+    if 'file' not in metadata and source_of(state_dict_in(named).keys()) != OFFICIAL:
         return
-    weights = recognise_file(named, path)
-    fitting = _fitting(model, weights, path, metadata.get('target', 'the model'))
+    path = metadata.get('file', 'the state dict')
+    target = metadata.get('target', 'the model')
+    fitted = fit(recognise_file(named, path), model, path, target, model.training)
     for name in named:
         del state_dict[prefix + name]
-    state_dict.update({prefix + name: value for name, value in fitting.items()})
-
-
-def _fitting(
-    model: EntityMask2Former, weights: Weights, path: str, target: str
-) -> dict[str, Tensor]:
-    """Take the weights that fit a model; raise where a training could not begin with them."""
-    fitting = dict(weights.state_dict)
-    model.incomplete = None
-    differences = compare(weights.state_dict, shapes_of(model))
-    if differences:
-        error = mismatch(weights, differences, path, target)
-        resized = resize_windows(differences, weights.state_dict)
-        anew = [name for name in differences.names if name not in resized]
-        if not (model.training and all(map(may_start_anew, anew))):
-            raise error
-        model.incomplete = error
-        for name in anew:
-            fitting.pop(name, None)
-        fitting.update(resized)
-        _log_incomplete(path, target, resized, anew)
-    _log_conversion(weights, path)
-    return fitting
-
-
-def _log_incomplete(path: str, target: str, resized: Mapping[str, Tensor], anew: list[str]) -> None:
-    logger = MMLogger.get_current_instance()
-    if resized:
-        logger.info(f'{len(resized)} relative positions resized to the window of Swin')
-    if anew:
-        logger.warning(
-            f'{path} does not fit {target} in {len(anew)} weights, which start anew or are '
-            f'dropped: {", ".join(anew[:6])}{", ..." if len(anew) > 6 else ""}'
-        )
-
-
-def _log_conversion(weights: Weights, path: Union[str, Path]) -> None:
-    if weights.source != MMENTITY:
-        MMLogger.get_current_instance().info(
-            f'{path} is of {weights.source}: {len(weights.mapped)} weights converted in memory, '
-            f'{len(weights.dropped)} constants dropped'
-        )
+    state_dict.update({prefix + name: value for name, value in fitted.state_dict.items()})
+    model.incomplete = fitted.error
 
 
 EntityMask2Former.load_hooks.append(prepare_state_dict)

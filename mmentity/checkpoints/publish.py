@@ -1,10 +1,9 @@
 """Converted checkpoints as files: checked, named by their content, with provenance."""
 
-import hashlib
-import io
+import os
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -21,7 +20,7 @@ from mmentity.checkpoints.fit import MismatchError, compare, mismatch
 from mmentity.checkpoints.load import meta_of, recognise_file
 from mmentity.checkpoints.read import WeightsError, read_checkpoint
 from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, Weights, map_to_official
-from mmentity.utils.files import sha256_of, whole_file
+from mmentity.utils.files import sha256_of
 from mmentity.utils.shipped_configs import find_config
 from mmentity.version import __version__
 
@@ -147,7 +146,7 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
     return Published(path, description, configs, mapping.mapped, mapping.dropped)
 
 
-def save_named_by_content(content: dict, target: Path, name: str) -> Path:
+def save_named_by_content(content: dict[str, Any], target: Path, name: str) -> Path:
     """Write a checkpoint under a name that ends in the first 8 digits of its sha256.
 
     Args:
@@ -155,41 +154,25 @@ def save_named_by_content(content: dict, target: Path, name: str) -> Path:
         target: ``.pth`` file or folder.
         name: Name without suffix for a file in a folder.
 
-    Returns:
-        The written file.
-
     Raises:
         OSError: If it cannot be written; nothing stays behind.
     """
     folder, stem = (target.parent, target.stem) if target.suffix else (target, name)
-    # the name has to be known before writing: the first pass counts without a disk
-    digest = _Hash()
-    torch.save(content, digest)
-    path = folder / f'{stem}_{digest.sha256.hexdigest()[:8]}.pth'
+    partial = folder / f'{stem}.partial-{os.getpid()}.pth'
     try:
-        with whole_file(path) as partial, partial.open('wb') as file:
+        folder.mkdir(parents=True, exist_ok=True)
+        # a file object, as the name of a file would become part of the content
+        with partial.open('wb') as file:
             torch.save(content, file)
+        return partial.replace(folder / f'{stem}_{sha256_of(partial)[:8]}.pth')
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise OSError(
-            f'{path} could not be written ({reason}); nothing was left behind, look at the free '
-            'space and the permissions there'
+            f'{stem}_....pth could not be written to {folder} ({reason}); nothing was left behind, '
+            'look at the free space and the permissions there'
         ) from error
-    return path
-
-
-class _Hash(io.RawIOBase):
-    """A file to write to that keeps nothing but the sha256."""
-
-    def __init__(self) -> None:
-        self.sha256 = hashlib.sha256()
-
-    def write(self, content: bytes) -> int:
-        self.sha256.update(content)
-        return len(content)
-
-    def flush(self) -> None:
-        """Do nothing, as nothing is kept."""
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _check_target(target: Union[str, Path]) -> Path:
