@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.model import ExponentialMovingAverage
 from mmengine.runner import CheckpointLoader, FlexibleRunner, Runner
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from mmentity.checkpoints import read
 from mmentity.converters import WeightsError, load_weights, mmentity_to_detectron2
@@ -103,6 +104,21 @@ def test_init_detector_needs_no_import_of_mmentity(folder):
     assert done.returncode == 0, done.stderr[-3000:]
     expected = torch.load(folder / 'bare.pth', weights_only=True)[CLASSES].tolist()
     assert done.stdout.splitlines()[-1] == str(expected)
+
+
+@pytest.mark.parametrize('registry', ['MODELS', 'DATASETS'])
+def test_own_checkpoints_load_once_a_type_of_mmentity_is_looked_up(registry, folder):
+    """A config of mmseg whose data, and nothing else, is of mmentity."""
+    name = {'MODELS': 'CropFormer', 'DATASETS': 'EntitySegSemanticDataset'}[registry]
+    code = (
+        f'from mmseg.registry import {registry}\n'
+        f'{registry}.get("mmentity.{name}")\n'
+        'from mmengine.runner import CheckpointLoader\n'
+        f'print(CheckpointLoader.load_checkpoint({str(folder / "own.pth")!r})["meta"]["iter"])'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == '3'
 
 
 @pytest.fixture(params=['official', 'own'])
@@ -213,6 +229,19 @@ def test_a_part_of_the_weights_loads_as_pytorch_says(weights):
     assert torch.equal(model.eval().state_dict()[CLASSES], weights[CLASSES] + 1)
     with pytest.raises(RuntimeError, match='Missing key'):
         model.load_state_dict({CLASSES: weights[CLASSES]})
+
+
+def test_official_weights_of_another_loader_are_converted_and_checked(folder, weights):
+    """As of a URL: mmengine then knows neither the file nor the key of the weights."""
+    official = torch.load(folder / 'official.pth', weights_only=True)
+    model = build(NANO)
+    _load_checkpoint_to_model(model, official)
+    assert_equal(model.eval().state_dict(), weights)
+    bias = 'sem_seg_head.predictor.class_embed.bias'
+    official['model'][bias] = torch.zeros(3)
+    _load_checkpoint_to_model(model.train(), official)
+    with pytest.raises(WeightsError, match='do not fit the model: panoptic_head.cls_embed.bias'):
+        model.eval()
 
 
 class TestBeforeTorch26:

@@ -154,37 +154,37 @@ def nano(tmp_path_factory):
 
 
 def test_the_test_tool_scores_an_official_file(nano, demo_root, tmp_path):
-    figures = {}
+    metrics = {}
     for name in ('ours', 'official'):
         done = run_tool('test', CONFIG, nano / f'{name}.pth', '--work-dir', tmp_path / name,
                         *options(demo_root))  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
-        figures[name] = json.loads((tmp_path / name / 'figures.json').read_text())['figures']
+        metrics[name] = json.loads((tmp_path / name / 'figures.json').read_text())['figures']
         log = done.stdout + done.stderr
         assert ('weights converted in memory' in log) == (name == 'official')
-    assert figures['ours'] == figures['official']
+    assert metrics['ours'] == metrics['official']
 
 
-def test_the_test_tool_ends_with_a_sentence(demo_root, tmp_path):
+def test_the_test_tool_ends_with_a_message(demo_root, tmp_path):
     weights = build('demo/mask2former_swin-nano_demo.py').state_dict()
     torch.save({'model': mmentity_to_detectron2(weights)}, tmp_path / 'one_pass.pth')
     done = run_tool('test', CONFIG, tmp_path / 'one_pass.pth', '--work-dir', tmp_path / 'run',
                     *options(demo_root))  # fmt: skip
     assert done.returncode == 1
-    sentence = done.stderr.strip().splitlines()[-1]
-    assert 'one_pass.pth do not fit the config cropformer_swin-nano_demo.py: ' in sentence
-    assert 'they fit demo/mask2former_swin-nano_demo.py' in sentence
+    message = done.stderr.strip().splitlines()[-1]
+    assert 'one_pass.pth do not fit the config cropformer_swin-nano_demo.py: ' in message
+    assert 'they fit demo/mask2former_swin-nano_demo.py' in message
     assert 'Traceback' not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ('name', 'error', 'sentence'),
+    ('name', 'error', 'message'),
     [
         ('text.pth', WeightsError, 'text.pth is no checkpoint: it begins with'),
         ('lost.pth', FileNotFoundError, 'lost.pth does not exist'),
     ],
 )
-def test_a_bad_file_stops_the_run_by_name(name, error, sentence, run, tmp_path):
+def test_a_bad_file_stops_the_run_by_name(name, error, message, run, tmp_path):
     (tmp_path / 'text.pth').write_text('no weights')
-    with pytest.raises(error, match=sentence):
+    with pytest.raises(error, match=message):
         run(tmp_path / name).load()
