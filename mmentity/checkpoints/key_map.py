@@ -77,7 +77,18 @@ def map_keys(
             f'{len(unknown)} names are unknown, the first is {unknown[0]!r}; these weights belong '
             'to another model'
         )
-    present = {RENAMED.get(name, name) for name in mapping.mapped}
+    _check_complete({RENAMED.get(name, name) for name in mapping.mapped}, side, rules, seen)
+    mapping.state_dict.update(relative_position_indices(mapping.state_dict))
+    return mapping
+
+
+def _check_complete(
+    present: set[str],
+    side: Side,
+    rules: list[Rule],
+    seen: Mapping[str, list[dict[str, str]]],
+) -> None:
+    """Check that every module is there whole, and with it the others of its family."""
     needed = (
         template.format(**numbers)
         for rule in rules
@@ -89,8 +100,6 @@ def map_keys(
         raise WeightsError(
             f'{len(missing)} names are missing, the first is {missing[0]!r}; the file is incomplete'
         )
-    mapping.state_dict.update(relative_position_indices(mapping.state_dict))
-    return mapping
 
 
 def _pattern(template: str) -> re.Pattern[str]:

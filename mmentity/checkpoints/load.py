@@ -15,7 +15,6 @@ from typing import Any, Union
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mmentity.checkpoints.configs import CLASSES
 from mmentity.checkpoints.fit import fit
 from mmentity.checkpoints.read import WeightsError, read_checkpoint, state_dict_in, weights_of
 from mmentity.checkpoints.recognise import OFFICIAL, Weights, recognise, source_of
@@ -35,6 +34,7 @@ DATASETS = (
     EntitySegSemanticDataset,
     EntitySegPanopticDataset,
 )
+CLASS_BIASES = ('predictor.class_embed.bias', 'panoptic_head.cls_embed.bias')
 # Paths without a scheme such as https:// before them.
 LOCAL_PATH = r'(?!\S+://)'
 
@@ -68,7 +68,9 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict[str, Any]:
     weights = recognise_file(checkpoint, path)
     model.load_state_dict(fit(weights, model, path).state_dict, strict=True)
     meta = checkpoint.get('meta')
-    return dict(meta) if isinstance(meta, dict) else meta_of(weights, path)
+    return (
+        dict(meta) if isinstance(meta, dict) else meta_of(weights.source, weights.state_dict, path)
+    )
 
 
 def recognise_file(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> Weights:
@@ -80,15 +82,23 @@ def recognise_file(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> Wei
         raise WeightsError(message if str(path) in message else f'{path}: {message}') from error
 
 
-def meta_of(weights: Weights, path: Union[str, Path]) -> dict[str, Any]:
-    """Say where weights come from and which classes they know, for the ``meta`` of a checkpoint."""
+def meta_of(
+    source: str, state_dict: Mapping[str, Tensor], path: Union[str, Path]
+) -> dict[str, Any]:
+    """Describe where weights come from and their classes, for the ``meta`` of a checkpoint.
+
+    Args:
+        source: Project of the weights, as of :func:`source_of`.
+        state_dict: Names of that project, or mmentity's, to tensors.
+        path: File that they are from.
+    """
     meta: dict[str, Any] = {'source': Path(path).name}
-    if weights.source == OFFICIAL:
+    if source == OFFICIAL:
         meta.update(authors=AUTHORS, licence=LICENCE)
-    classes = len(weights.state_dict.get(CLASSES, ())) - 1
-    for dataset in DATASETS:
-        if len(dataset.METAINFO['classes']) == classes:
-            meta['dataset_meta'] = dict(dataset.METAINFO)
+    for name, value in state_dict.items():
+        for dataset in DATASETS if name.endswith(CLASS_BIASES) else ():
+            if len(dataset.METAINFO['classes']) == len(value) - 1:
+                meta['dataset_meta'] = dict(dataset.METAINFO)
     return meta
 
 
@@ -114,11 +124,10 @@ def load_from_local(filename: str, map_location: object = None) -> dict[str, Any
     """
     # not mapped: a run may overwrite the file that it was resumed from
     checkpoint = read_checkpoint(filename, mmap=False)
-    known = source_of([str(name) for name in state_dict_in(checkpoint)]) is not None
-    if known and not {'state_dict', 'meta'} <= checkpoint.keys():
-        meta = meta_of(recognise_file(checkpoint, filename), filename)
-        meta.update(checkpoint.get('meta') or {})
+    source = source_of([str(name) for name in state_dict_in(checkpoint)])
+    if source is not None and not {'state_dict', 'meta'} <= checkpoint.keys():
         state_dict = weights_of(checkpoint, filename)
+        meta = {**meta_of(source, state_dict, filename), **(checkpoint.get('meta') or {})}
         checkpoint.update(meta=_MetaWithoutTraining(meta), state_dict=state_dict)
     if not isinstance(checkpoint, OrderedDict):
         checkpoint = OrderedDict(checkpoint)
@@ -129,6 +138,8 @@ def load_from_local(filename: str, map_location: object = None) -> dict[str, Any
 def describe_load(checkpoint: dict[str, Any], **facts: str) -> None:
     """Add to what :func:`prepare_state_dict` says in its messages: ``file``, ``target``."""
     state_dict = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state_dict, dict):
+        return
     if not isinstance(state_dict, OrderedDict):
         state_dict = checkpoint['state_dict'] = OrderedDict(state_dict)
     metadata = getattr(state_dict, '_metadata', {})

@@ -90,7 +90,7 @@ def publish_mmentity(
         )
     configs = _configs_of(weights, source, config)
     meta = {
-        **meta_of(weights, source),
+        **meta_of(weights.source, weights.state_dict, source),
         'source_sha256': sha256_of(source),
         'mmentity_version': __version__,
     }
