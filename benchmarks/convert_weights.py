@@ -20,8 +20,8 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from terminaltables import AsciiTable
 
-from mmentity.checkpoints.recognise import find_config
 from mmentity.converters import mmentity_to_detectron2
+from mmentity.utils.shipped_configs import find_config
 
 TOOL = Path(__file__).parents[1] / 'tools/model_converters/detectron2_to_mmentity.py'
 BASELINE = 'import sys, torch; torch.save(torch.load(sys.argv[1]), sys.argv[2])'

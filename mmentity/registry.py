@@ -19,13 +19,15 @@ from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
 
-def _child(name: str, parent: Registry, location: str) -> Registry:
-    return Registry(name, parent=parent, scope='mmentity', locations=[f'mmentity.{location}'])
+def _child(name: str, parent: Registry, *rooms: str) -> Registry:
+    locations = [f'mmentity.{room}' for room in rooms]
+    return Registry(name, parent=parent, scope='mmentity', locations=locations)
 
 
-DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
+# ``checkpoints`` lets mmengine load weights; a model or a dataset is built before it does
+DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets', 'checkpoints')
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets.transforms')
-MODELS = _child('model', MMENGINE_MODELS, 'models')
+MODELS = _child('model', MMENGINE_MODELS, 'models', 'checkpoints')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
 VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')

@@ -6,7 +6,7 @@ import runpy
 import pytest
 from mim.commands.search import get_model_info
 
-from mmentity.checkpoints.recognise import expected_shapes
+from mmentity.checkpoints.configs import expected_shapes
 from mmentity.models.complexity import measure_complexity
 from mmentity.utils.shipped_configs import shipped_configs
 from tests.conftest import ROOT
@@ -30,6 +30,12 @@ def test_architecture_is_that_of_the_config(config):
     shapes = expected_shapes(ROOT / 'configs' / config)
     parameters = {name: shape for name, shape in shapes.items() if 'position_index' not in name}
     assert metadata['Parameters'] == sum(map(math.prod, parameters.values()))
+    backbone = {
+        name: shape
+        for name, shape in parameters.items()
+        if name.startswith('backbone.') and not name.startswith('backbone.norm')
+    }
+    assert metadata['Backbone Parameters'] == sum(map(math.prod, backbone.values()))
     assert (metadata['Queries'], metadata['Classes'] + 1) == (
         len_of(shapes, 'query_feat.weight'),
         len_of(shapes, 'cls_embed.bias'),

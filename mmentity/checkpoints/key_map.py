@@ -1,147 +1,114 @@
-"""Names of one project in those of another, by tables of rules."""
+"""Key mapping between mmentity and the official release, by tables of rules."""
 
 import re
-from collections.abc import Mapping
-from typing import NamedTuple, Optional
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mmentity.checkpoints.key_tables import Rule
+from mmentity.checkpoints.key_tables import RENAMED, Rule, Side
 from mmentity.checkpoints.read import WeightsError
 from mmentity.datasets.categories import panoptic_categories
 
 
-class Translation(NamedTuple):
-    """Weights in new names, and what became of every old one.
+class KeyMapping(NamedTuple):
+    """Weights under the names of the other side, and what became of every name.
 
     Attributes:
         state_dict: New names to tensors; shared with the old where values do
             not change.
         mapped: Old names to new ones.
-        dropped: Old names that have no place, to the reason.
+        dropped: Old names without a counterpart, to the reason.
     """
 
-    state_dict: dict
-    mapped: dict
-    dropped: dict
+    state_dict: dict[str, Tensor]
+    mapped: dict[str, str]
+    dropped: dict[str, str]
 
 
-class Language(NamedTuple):
-    """One side of the tables.
-
-    Attributes:
-        name: What to call names of this side in messages.
-        is_ours: Whether it is mmentity's side.
-        dropped: Templates of names without a counterpart, to the reason.
-        required: Families of rules that must appear.
-    """
-
-    name: str
-    is_ours: bool
-    dropped: dict
-    required: tuple
-
-
-def translate(state_dict: Mapping[str, Tensor], rules: list, language: Language) -> Translation:
-    """Translate every name into the other side of the tables.
+def map_keys(
+    state_dict: Mapping[str, Tensor],
+    side: Side,
+    rules: list[Rule],
+    dropped: Mapping[Side, Mapping[str, str]],
+) -> KeyMapping:
+    """Map every name to the other side of a table, with the constants that both sides keep.
 
     Args:
-        state_dict: Names of ``language`` to tensors.
+        state_dict: Names to tensors.
+        side: Side of the table that the names are on.
         rules: Table.
-        language: Side of the table that the names are on.
+        dropped: For each side, templates of names without a counterpart, to the reason.
 
     Raises:
         WeightsError: If a name is unknown, or one that must be there is missing;
-            the sentence names it.
+            the message names it.
     """
-    matcher = _Matcher(rules, language.is_ours)
-    translation = Translation({}, {}, {})
-    seen, unknown = {}, []
+    other_side: Side = 'mmentity' if side == 'detectron2' else 'detectron2'
+    table = [
+        (_pattern(template), rule, other)
+        for rule in rules
+        for template, other in zip(rule.names(side), rule.names(other_side))
+    ]
+    reasons = [(_pattern(template), reason) for template, reason in dropped[side].items()]
+    mapping = KeyMapping({}, {}, {})
+    # the numbers in the names of each family, which make the names that must be there
+    seen: dict[str, list[dict[str, str]]] = {r.family: [{}] for r in rules if _is_single(r)}
+    unknown = []
     for name, value in state_dict.items():
-        match = matcher.find(name)
-        reason = _reason(name, language.dropped)
+        today = RENAMED.get(name, name)
+        reason = next((reason for pattern, reason in reasons if pattern.fullmatch(name)), None)
+        found = next((row for row in table if row[0].fullmatch(today)), None)
         if reason is not None:
-            translation.dropped[name] = reason
-        elif match is None:
+            mapping.dropped[name] = reason
+        elif found is None:
             unknown.append(name)
         else:
-            rule, leaf, numbers = match
-            other = _fill(_template(rule, leaf, not language.is_ours), numbers)
-            translation.state_dict[other] = _change(value, rule.change, language.is_ours)
-            translation.mapped[name] = other
-            seen.setdefault(rule.family, set()).add(tuple(numbers.items()))
+            pattern, rule, other = found
+            numbers = pattern.fullmatch(today).groupdict()  # type: ignore[union-attr]
+            change = CHANGES[rule.change][side] if rule.change else None
+            mapping.mapped[name] = other.format(**numbers)
+            mapping.state_dict[mapping.mapped[name]] = change(value) if change else value
+            if numbers not in seen.setdefault(rule.family, []):
+                seen[rule.family].append(numbers)
     if unknown:
         raise WeightsError(
-            f'{len(unknown)} names are unknown to {language.name}, the first is '
-            f'{unknown[0]!r}; these weights belong to another model'
+            f'{len(unknown)} names are unknown, the first is {unknown[0]!r}; these weights belong '
+            'to another model'
         )
-    missing = _missing(rules, seen, translation.mapped, language)
+    _check_complete({RENAMED.get(name, name) for name in mapping.mapped}, side, rules, seen)
+    mapping.state_dict.update(relative_position_indices(mapping.state_dict))
+    return mapping
+
+
+def _check_complete(
+    present: set[str],
+    side: Side,
+    rules: list[Rule],
+    seen: Mapping[str, list[dict[str, str]]],
+) -> None:
+    """Check that every module is there whole, and with it the others of its family."""
+    needed = (
+        template.format(**numbers)
+        for rule in rules
+        for numbers in seen.get(rule.family, ())
+        for template in rule.names(side)
+    )
+    missing = [name for name in needed if name not in present]
     if missing:
         raise WeightsError(
             f'{len(missing)} names are missing, the first is {missing[0]!r}; the file is incomplete'
         )
-    return translation
 
 
-class _Matcher:
-    """Find the rule of a name on one side."""
-
-    def __init__(self, rules: list, ours: bool) -> None:
-        self.patterns = [
-            (re.compile(_pattern(_template(rule, index, ours))), rule, index)
-            for rule in rules
-            for index in range(len(rule.leaves))
-        ]
-
-    def find(self, name: str) -> Optional[tuple]:
-        """Return rule, index of the leaf and the numbers in the name, or None."""
-        for pattern, rule, leaf in self.patterns:
-            match = pattern.fullmatch(name)
-            if match:
-                return rule, leaf, match.groupdict()
-        return None
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r'\\{(\w)\\}', r'(?P<\1>\\d+)', re.escape(template)))
 
 
-def _template(rule: Rule, leaf: int, ours: bool) -> str:
-    """Template of a whole name of one side."""
-    if ours:
-        return f'{rule.ours}.{(rule.our_leaves or rule.leaves)[leaf]}'
-    return f'{rule.official}.{rule.leaves[leaf]}'
-
-
-def _pattern(template: str) -> str:
-    return re.sub(r'\\{(\w)\\}', r'(?P<\1>\\d+)', re.escape(template))
-
-
-def _fill(template: str, numbers: Mapping[str, str]) -> str:
-    for letter, number in numbers.items():
-        template = template.replace(f'{{{letter}}}', number)
-    return template
-
-
-def _reason(name: str, dropped: Mapping[str, str]) -> Optional[str]:
-    for template, reason in dropped.items():
-        if re.fullmatch(_pattern(template), name):
-            return reason
-    return None
-
-
-def _missing(rules: list, seen: dict, mapped: Mapping[str, str], language: Language) -> list:
-    """Names of modules of which only a part is there."""
-    missing = []
-    for rule in rules:
-        default = {()} if rule.family in language.required else ()
-        for numbers in seen.get(rule.family, default):
-            missing += [
-                _fill(_template(rule, leaf, language.is_ours), dict(numbers))
-                for leaf in range(len(rule.leaves))
-            ]
-    return [name for name in missing if name not in mapped]
-
-
-def _change(value: Tensor, change: Optional[str], from_ours: bool) -> Tensor:
-    return value if change is None else CHANGES[change][from_ours](value)
+def _is_single(rule: Rule) -> bool:
+    """Whether a module is in every model once, as no number in its name counts it."""
+    return '{' not in rule.detectron2
 
 
 def merge_patches_like_unfold(value: Tensor) -> Tensor:
@@ -177,11 +144,7 @@ def things_before_stuff(value: Tensor) -> Tensor:
     Args:
         value: ``(classes + 1, ...)``; the last row is for no object.
     """
-    categories = panoptic_categories()
-    if len(value) != len(categories) + 1:
-        return value
-    by_id = {c.id: row for row, c in enumerate(sorted(categories))}
-    return value[[*(by_id[c.id] for c in categories), len(categories)]]
+    return value[_panoptic_order()] if len(value) == len(_panoptic_order()) else value
 
 
 def classes_by_id(value: Tensor) -> Tensor:
@@ -190,21 +153,28 @@ def classes_by_id(value: Tensor) -> Tensor:
     Args:
         value: ``(classes + 1, ...)``.
     """
+    order = torch.tensor(_panoptic_order())
+    return value[order.argsort()] if len(value) == len(order) else value
+
+
+def _panoptic_order() -> list[int]:
+    """Official row of each class of mmentity's panoptic head, that of no object included."""
     categories = panoptic_categories()
-    if len(value) != len(categories) + 1:
-        return value
-    ours = {c.id: row for row, c in enumerate(categories)}
-    return value[[*(ours[c.id] for c in sorted(categories)), len(categories)]]
+    row_of = {category.id: row for row, category in enumerate(sorted(categories))}
+    return [*(row_of[category.id] for category in categories), len(categories)]
 
 
-# Change of values: into mmentity's order, and back.
-CHANGES = {
-    'swin merging': (merge_patches_like_unfold, merge_patches_like_official),
-    'class order': (things_before_stuff, classes_by_id),
+# Changes of values, by the side that they are on before.
+CHANGES: dict[str, dict[Side, Callable[[Tensor], Tensor]]] = {
+    'swin merging': {
+        'detectron2': merge_patches_like_unfold,
+        'mmentity': merge_patches_like_official,
+    },
+    'class order': {'detectron2': things_before_stuff, 'mmentity': classes_by_id},
 }
 
 
-def relative_position_indices(state_dict: Mapping[str, Tensor]) -> dict:
+def relative_position_indices(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Index of the bias table for each pair of tokens of a window.
 
     A constant of the window size, the same in the official release and in

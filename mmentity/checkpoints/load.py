@@ -1,27 +1,45 @@
-"""Weights of any known source into a model, converted in memory."""
+"""Weights of any known source into a model: by function, by mmengine, by ``load_state_dict``.
 
+A checkpoint comes in through :func:`load_weights` or through mmengine, whose
+runners and whose ``load_checkpoint`` (of ``init_detector``) call
+:func:`load_from_local`. Either way its weights are recognised, converted and
+compared with the model by the same functions; in the second way when the model
+takes its state dict, in :func:`prepare_state_dict`.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
-from mmengine.logging import MMLogger
-from torch import nn
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
 
-from mmentity.checkpoints.read import WeightsError, read_checkpoint, weights_of
-from mmentity.checkpoints.recognise import (
-    BACKBONE,
-    OFFICIAL,
-    Recognised,
-    compare,
-    fitting_configs,
-    recognise,
-    shapes_of,
+from mmentity.checkpoints.fit import fit
+from mmentity.checkpoints.read import WeightsError, read_checkpoint, state_dict_in, weights_of
+from mmentity.checkpoints.recognise import OFFICIAL, Weights, recognise, source_of
+from mmentity.datasets import (
+    EntitySegDataset,
+    EntitySegInstanceDataset,
+    EntitySegPanopticDataset,
+    EntitySegSemanticDataset,
 )
+from mmentity.models.detectors import EntityMask2Former
 
 AUTHORS = 'https://github.com/qqlu/Entity'
 LICENCE = 'CC BY-NC 4.0, non-commercial use only'
+DATASETS = (
+    EntitySegDataset,
+    EntitySegInstanceDataset,
+    EntitySegSemanticDataset,
+    EntitySegPanopticDataset,
+)
+CLASS_BIASES = ('predictor.class_embed.bias', 'panoptic_head.cls_embed.bias')
+# Paths without a scheme such as https:// before them.
+LOCAL_PATH = r'(?!\S+://)'
 
 
-def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
+def load_weights(model: nn.Module, path: Union[str, Path]) -> dict[str, Any]:
     """Load a checkpoint into a model, converted in memory where it is official.
 
     Every name and shape has to fit; values are cast to the model's dtype and
@@ -34,7 +52,7 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
 
     Returns:
         The checkpoint's ``meta``, with ``dataset_meta`` or ``cfg`` where it has
-        them; for an official one its source and licence.
+        them; for an official one its source, licence and classes.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -47,17 +65,15 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict:
         >>> load_weights(model, 'CropFormer_hornet_3x_03823a.pth')
     """
     checkpoint = read_checkpoint(path)
-    recognised = recognise_file(checkpoint, path)
-    differences = compare(recognised.state_dict, shapes_of(model))
-    if differences:
-        raise WeightsError(misfit(path, 'the model', recognised, differences.summary()))
-    announce(recognised, path)
-    model.load_state_dict(recognised.state_dict, strict=True)
+    weights = recognise_file(checkpoint, path)
+    model.load_state_dict(fit(weights, model, path).state_dict, strict=True)
     meta = checkpoint.get('meta')
-    return dict(meta) if isinstance(meta, dict) else provenance(recognised, path)
+    return (
+        dict(meta) if isinstance(meta, dict) else meta_of(weights.source, weights.state_dict, path)
+    )
 
 
-def recognise_file(checkpoint: dict, path: Union[str, Path]) -> Recognised:
+def recognise_file(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> Weights:
     """Recognise the weights of a checkpoint; a :class:`WeightsError` names the file."""
     try:
         return recognise(weights_of(checkpoint, path))
@@ -66,30 +82,105 @@ def recognise_file(checkpoint: dict, path: Union[str, Path]) -> Recognised:
         raise WeightsError(message if str(path) in message else f'{path}: {message}') from error
 
 
-def misfit(path: Union[str, Path], target: str, recognised: Recognised, summary: str) -> str:
-    """Say that weights do not fit, how, and what they fit."""
-    fitting = fitting_configs(recognised)
-    if recognised.source == BACKBONE:
-        return (
-            f'{path} holds a backbone alone, which cannot be tested; begin a training with it as '
-            'load_from'
+def meta_of(
+    source: str, state_dict: Mapping[str, Tensor], path: Union[str, Path]
+) -> dict[str, Any]:
+    """Describe where weights come from and their classes, for the ``meta`` of a checkpoint.
+
+    Args:
+        source: Project of the weights, as of :func:`source_of`.
+        state_dict: Names of that project, or mmentity's, to tensors.
+        path: File that they are from.
+    """
+    meta: dict[str, Any] = {'source': Path(path).name}
+    if source == OFFICIAL:
+        meta.update(authors=AUTHORS, licence=LICENCE)
+    for name, value in state_dict.items():
+        for dataset in DATASETS if name.endswith(CLASS_BIASES) else ():
+            if len(dataset.METAINFO['classes']) == len(value) - 1:
+                meta['dataset_meta'] = dict(dataset.METAINFO)
+    return meta
+
+
+class _MetaWithoutTraining(dict[str, Any]):
+    """The ``meta`` of a file that holds no state of a training, which a resumed run asks for."""
+
+    def __missing__(self, key: str) -> None:
+        if key not in ('epoch', 'iter'):
+            raise KeyError(key)
+        raise WeightsError(
+            f'{self["source"]} holds no state of a training; begin with it as load_from, without '
+            '--resume'
         )
-    mend = f'they fit {" and ".join(fitting)}' if fitting else 'they fit no shipped config'
-    return f'the weights of {path} do not fit {target}: {summary}; {mend}'
 
 
-def announce(recognised: Recognised, path: Union[str, Path]) -> None:
-    """Log one line about weights that were converted in memory."""
-    if recognised.source in (OFFICIAL, BACKBONE):
-        translation = recognised.translation
-        MMLogger.get_current_instance().info(
-            f'{path} is of {recognised.source}: {len(translation.mapped)} weights converted in '
-            f'memory, {len(translation.dropped)} constants left out'
-        )
+@CheckpointLoader.register_scheme(LOCAL_PATH)
+def load_from_local(filename: str, map_location: object = None) -> dict[str, Any]:
+    """Read a local checkpoint for mmengine, always onto the CPU.
+
+    Weights of a known project get mmengine's form, with a ``meta``, and keep
+    their names; other files come as they are. :func:`prepare_state_dict` learns
+    the name of the file from the metadata of the state dict.
+    """
+    # not mapped: a run may overwrite the file that it was resumed from
+    checkpoint = read_checkpoint(filename, mmap=False)
+    source = source_of([str(name) for name in state_dict_in(checkpoint)])
+    if source is not None and not {'state_dict', 'meta'} <= checkpoint.keys():
+        state_dict = weights_of(checkpoint, filename)
+        meta = {**meta_of(source, state_dict, filename), **(checkpoint.get('meta') or {})}
+        checkpoint.update(meta=_MetaWithoutTraining(meta), state_dict=state_dict)
+    if not isinstance(checkpoint, OrderedDict):
+        checkpoint = OrderedDict(checkpoint)
+    describe_load(checkpoint, file=filename)
+    return checkpoint
 
 
-def provenance(recognised: Recognised, path: Union[str, Path]) -> dict:
-    """Say where converted weights come from, for the ``meta`` of a checkpoint."""
-    if recognised.source != OFFICIAL:
-        return {'source': Path(path).name}
-    return {'source': Path(path).name, 'authors': AUTHORS, 'licence': LICENCE}
+def describe_load(checkpoint: dict[str, Any], **facts: str) -> None:
+    """Add to what :func:`prepare_state_dict` says in its messages: ``file``, ``target``."""
+    state_dict = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state_dict, dict):
+        return
+    if not isinstance(state_dict, OrderedDict):
+        state_dict = checkpoint['state_dict'] = OrderedDict(state_dict)
+    metadata = getattr(state_dict, '_metadata', {})
+    # PyTorch hands it on to each module that loads from the state dict
+    state_dict._metadata = {**metadata, '': {**metadata.get('', {}), **facts}}  # type: ignore[attr-defined]
+
+
+def prepare_state_dict(
+    model: EntityMask2Former,
+    state_dict: dict[str, Tensor],
+    prefix: str,
+    metadata: Mapping[str, Any],
+) -> None:
+    """Convert weights that a model is about to load, in place, and check that they fit.
+
+    A model in training mode, as it is when it is built, also takes weights that a
+    training may begin with; it then refuses to predict before it is trained.
+
+    Args:
+        model: Model that loads.
+        state_dict: Names to tensors.
+        prefix: What the names begin with.
+        metadata: Metadata of the state dict, with the ``file`` that it is from. Without one,
+            only official names are converted and checked, and PyTorch does the rest.
+
+    Raises:
+        WeightsError: If the weights belong to another project or do not fit.
+    """
+    named = {
+        name[len(prefix) :]: state_dict[name] for name in state_dict if name.startswith(prefix)
+    }
+    model.incomplete = None
+    if 'file' not in metadata and source_of(state_dict_in(named).keys()) != OFFICIAL:
+        return
+    path = metadata.get('file', 'the state dict')
+    target = metadata.get('target', 'the model')
+    fitted = fit(recognise_file(named, path), model, path, target, model.training)
+    for name in named:
+        del state_dict[prefix + name]
+    state_dict.update({prefix + name: value for name, value in fitted.state_dict.items()})
+    model.incomplete = fitted.error
+
+
+EntityMask2Former.load_hooks.append(prepare_state_dict)

@@ -1,44 +1,28 @@
 """Converted checkpoints as files: checked, named by their content, with provenance."""
 
-import hashlib
+import os
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mmentity.checkpoints.detectron2 import translate_mmentity
-from mmentity.checkpoints.load import misfit, provenance, recognise_file
-from mmentity.checkpoints.read import WeightsError, read_checkpoint
-from mmentity.checkpoints.recognise import (
-    BACKBONE,
-    OURS,
-    Differences,
-    Recognised,
+from mmentity.checkpoints.configs import (
+    backbone_part,
     describe,
-    differences_of,
     expected_shapes,
     fitting_configs,
     nearest_config,
 )
-from mmentity.registry import DATASETS
-from mmentity.utils.files import sha256_of, whole_file
+from mmentity.checkpoints.fit import MismatchError, compare, mismatch
+from mmentity.checkpoints.load import meta_of, recognise_file
+from mmentity.checkpoints.read import WeightsError, read_checkpoint
+from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, Weights, map_to_official
+from mmentity.utils.files import sha256_of
 from mmentity.utils.shipped_configs import find_config
 from mmentity.version import __version__
-
-
-class MisfitError(WeightsError):
-    """Weights that do not fit a config.
-
-    Attributes:
-        differences: Every name that is missing, too many or of another shape.
-    """
-
-    def __init__(self, sentence: str, differences: Differences) -> None:
-        super().__init__(sentence)
-        self.differences = differences
 
 
 class Published(NamedTuple):
@@ -49,17 +33,17 @@ class Published(NamedTuple):
         description: Architecture in a few words.
         configs: Configs that the weights fit.
         mapped: Old names to new ones.
-        dropped: Old names that have no place, to the reason.
+        dropped: Old names without a counterpart, to the reason.
     """
 
     path: Path
     description: str
-    configs: list
-    mapped: dict
-    dropped: dict
+    configs: list[str]
+    mapped: dict[str, str]
+    dropped: dict[str, str]
 
-    def lines(self) -> list:
-        """Say what was done, for people."""
+    def lines(self) -> list[str]:
+        """Summarise what was done, for people."""
         reasons = Counter(self.dropped.values())
         return [
             f'{self.description}: {len(self.mapped)} weights mapped, {len(self.dropped)} dropped',
@@ -90,7 +74,7 @@ def publish_mmentity(
     Raises:
         FileNotFoundError: If ``source`` or ``config`` does not exist.
         WeightsError: If it cannot be read, belongs to another project, or fits no
-            config; as :class:`MisfitError` with every difference.
+            config; as :class:`MismatchError` with every difference.
         OSError: If the file cannot be written; nothing stays behind.
 
     Examples:
@@ -98,27 +82,27 @@ def publish_mmentity(
         PosixPath('checkpoints/cropformer_hornet-l_3x_1f0d6c25.pth')
     """
     target = _check_target(target)
-    recognised = recognise_file(read_checkpoint(source), source)
-    if recognised.source == OURS:
+    weights = recognise_file(read_checkpoint(source), source)
+    if weights.source == MMENTITY:
         raise WeightsError(
             f'the names in {source} are those of OpenMMLab already; load it as it is, or '
             'convert it for Detectron2 with mmentity_to_detectron2'
         )
-    configs = _configs_of(recognised, source, config)
-    content = {
-        'meta': {
-            **provenance(recognised, source),
-            'source_sha256': sha256_of(source),
-            'mmentity_version': __version__,
-            **_settings(configs[0] if recognised.source != BACKBONE else None),
-        },
-        'state_dict': _stored(recognised.state_dict, half),
+    configs = _configs_of(weights, source, config)
+    meta = {
+        **meta_of(weights.source, weights.state_dict, source),
+        'source_sha256': sha256_of(source),
+        'mmentity_version': __version__,
     }
-    name = Path(configs[0]).stem if recognised.source != BACKBONE else Path(source).stem
-    path = save_named_by_content(content, target, name)
-    translation = recognised.translation
-    description = f'{describe(recognised.state_dict)}, of {recognised.source}'
-    return Published(path, description, configs, translation.mapped, translation.dropped)
+    name = Path(source).stem
+    if weights.source != BACKBONE:
+        name = Path(configs[0]).stem
+        text = Config.fromfile(find_config(configs[0])).pretty_text
+        meta.update(config=Path(configs[0]).name, cfg=text)
+    state_dict = _to_half(weights.state_dict) if half else weights.state_dict
+    path = save_named_by_content({'meta': meta, 'state_dict': state_dict}, target, name)
+    description = f'{describe(weights.state_dict)}, of {weights.source}'
+    return Published(path, description, configs, weights.mapped, weights.dropped)
 
 
 def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Published:
@@ -139,12 +123,12 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
     """
     target = _check_target(target)
     checkpoint = read_checkpoint(source)
-    recognised = recognise_file(checkpoint, source)
-    if recognised.source != OURS:
-        raise WeightsError(f'{source} is of {recognised.source}, not in the names of mmentity')
+    weights = recognise_file(checkpoint, source)
+    if weights.source != MMENTITY:
+        raise WeightsError(f'{source} is of {weights.source}, not in the names of mmentity')
     try:
-        translation = translate_mmentity(recognised.state_dict)
-    except ValueError as error:
+        mapping = map_to_official(weights.state_dict)
+    except WeightsError as error:
         raise WeightsError(f'{source}: {error}') from error
     meta = checkpoint.get('meta') or {}
     kept = {key: meta[key] for key in ('authors', 'licence') if key in meta}
@@ -152,21 +136,17 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
         # the official code runs in float32
         'model': {
             name: value.float() if value.is_floating_point() else value
-            for name, value in translation.state_dict.items()
+            for name, value in mapping.state_dict.items()
         },
         'meta': {**kept, 'source': Path(source).name, 'mmentity_version': __version__},
     }
     path = save_named_by_content(content, target, f'{Path(source).stem}_detectron2')
-    return Published(
-        path,
-        describe(recognised.state_dict),
-        fitting_configs(recognised),
-        translation.mapped,
-        translation.dropped,
-    )
+    configs = fitting_configs(weights.state_dict)
+    description = describe(weights.state_dict)
+    return Published(path, description, configs, mapping.mapped, mapping.dropped)
 
 
-def save_named_by_content(content: dict, target: Path, name: str) -> Path:
+def save_named_by_content(content: dict[str, Any], target: Path, name: str) -> Path:
     """Write a checkpoint under a name that ends in the first 8 digits of its sha256.
 
     Args:
@@ -174,41 +154,25 @@ def save_named_by_content(content: dict, target: Path, name: str) -> Path:
         target: ``.pth`` file or folder.
         name: Name without suffix for a file in a folder.
 
-    Returns:
-        The written file.
-
     Raises:
         OSError: If it cannot be written; nothing stays behind.
     """
     folder, stem = (target.parent, target.stem) if target.suffix else (target, name)
-    # the name has to be known before writing: the first pass counts without a disk
-    digest = _Hash()
-    torch.save(content, digest)
-    path = folder / f'{stem}_{digest.sha256.hexdigest()[:8]}.pth'
+    partial = folder / f'{stem}.partial-{os.getpid()}.pth'
     try:
-        with whole_file(path) as partial, partial.open('wb') as file:
+        folder.mkdir(parents=True, exist_ok=True)
+        # a file object, as the name of a file would become part of the content
+        with partial.open('wb') as file:
             torch.save(content, file)
+        return partial.replace(folder / f'{stem}_{sha256_of(partial)[:8]}.pth')
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise OSError(
-            f'{path} could not be written ({reason}); nothing was left behind, look at the free '
-            'space and the permissions there'
+            f'{stem}_....pth could not be written to {folder} ({reason}); nothing was left behind, '
+            'look at the free space and the permissions there'
         ) from error
-    return path
-
-
-class _Hash:
-    """A file to write to that keeps nothing but the sha256."""
-
-    def __init__(self) -> None:
-        self.sha256 = hashlib.sha256()
-
-    def write(self, content: bytes) -> int:
-        self.sha256.update(content)
-        return len(content)
-
-    def flush(self) -> None:
-        """Do nothing, as nothing is kept."""
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _check_target(target: Union[str, Path]) -> Path:
@@ -219,48 +183,33 @@ def _check_target(target: Union[str, Path]) -> Path:
 
 
 def _configs_of(
-    recognised: Recognised, source: Union[str, Path], config: Optional[Union[str, Path]]
-) -> list:
-    """Configs that weights fit, checked against the one that is asked for."""
-    if config is not None:
-        differences = differences_of(recognised, expected_shapes(config))
-        if differences:
-            sentence = misfit(source, str(config), recognised, differences.summary())
-            raise MisfitError(sentence, differences)
-        return [str(config)]
-    fitting = fitting_configs(recognised)
-    if not fitting and recognised.source != BACKBONE:
-        nearest, differences = nearest_config(recognised)
-        raise MisfitError(
-            f'{source} is a {describe(recognised.state_dict)}, which no shipped config is; the '
+    weights: Weights, source: Union[str, Path], config: Optional[Union[str, Path]]
+) -> list[str]:
+    """Configs that weights fit, the first one or the one that is asked for in every shape."""
+    configs = [str(config)] if config is not None else fitting_configs(weights.state_dict)
+    if not configs and weights.source == BACKBONE:
+        return []
+    nearest = configs[0] if configs else nearest_config(weights.state_dict)
+    state_dict, expected = weights.state_dict, expected_shapes(nearest)
+    if weights.source == BACKBONE:
+        state_dict, expected = backbone_part(state_dict), backbone_part(expected)
+    differences = compare(state_dict, expected)
+    if differences and config is None:
+        raise MismatchError(
+            f'{source} is a {describe(weights.state_dict)}, which no shipped config is; the '
             f'nearest is {nearest}: {differences.summary()}; give a config of yours with --config',
             differences,
         )
-    return fitting
+    if differences:
+        raise mismatch(weights, differences, source, str(config))
+    return configs
 
 
-def _settings(config: Optional[Union[str, Path]]) -> dict:
-    """Config and classes, as mmengine keeps them in ``meta``."""
-    if config is None:
-        return {}
-    loaded = Config.fromfile(find_config(config))
-    settings = {'config': Path(config).name, 'cfg': loaded.pretty_text}
-    loader = loaded.get('test_dataloader') or loaded.get('val_dataloader')
-    dataset = DATASETS.get(loader.dataset.type) if loader else None
-    if dataset is not None:
-        settings['dataset_meta'] = dict(dataset.METAINFO)
-    return settings
-
-
-def _stored(state_dict: dict, half: bool) -> dict:
-    """Weights as they are saved."""
-    return {name: _half(name, value) if half else value for name, value in state_dict.items()}
-
-
-def _half(name: str, value: Tensor) -> Tensor:
-    if not value.is_floating_point():
-        return value
-    small = value.half()
-    if small.isinf().any() and not value.isinf().any():
-        raise WeightsError(f'{name} has values beyond float16; leave out --half')
-    return small
+def _to_half(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Convert floating-point weights to float16, unless their values are too large for it."""
+    halves = {}
+    for name, value in state_dict.items():
+        halves[name] = value.half() if value.is_floating_point() else value
+        if halves[name].isinf().any() and not value.isinf().any():
+            raise WeightsError(f'{name} has values beyond float16; leave out --half')
+    return halves

@@ -1,16 +1,20 @@
-"""Checkpoint files of PyTorch and Detectron2, read without running their code."""
+"""Checkpoint files of PyTorch, mmengine and Detectron2, read without running their code."""
 
+import argparse
+import codecs
 import io
 import pickle
 import re
-from argparse import Namespace
+from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Union
+from typing import IO, Any, Union
 
 import numpy as np
 import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.utils import digit_version
 from torch import Tensor
 
 ZIP = b'PK\x03\x04'
@@ -19,13 +23,106 @@ PICKLE = b'\x80'
 
 # Keys under which projects keep the weights: mmengine, then Detectron2, Swin and HorNet.
 WRAPPERS = ('state_dict', 'model')
+# Prefix of the names of a distributed run.
+DISTRIBUTED = 'module.'
+
+# Methods that mmengine's log history and schedulers refer to by name in their pickled state.
+METHODS: dict[type, tuple[str, ...]] = {
+    HistoryBuffer: ('min', 'max', 'current', 'mean'),
+    OneCycleParamScheduler: ('_annealing_cos', '_annealing_linear'),
+}
+# Before torch 2.6 the safe loader cannot be told what mmengine's checkpoints hold.
+HAS_ALLOW_LIST = digit_version(torch.__version__) >= digit_version('2.6')
 
 
 class WeightsError(ValueError):
-    """Weights that cannot be used; the sentence says why, and how to mend it."""
+    """Weights that cannot be used; the message says why, and how to fix it."""
 
 
-def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict:
+def _known_method(owner: object, name: str) -> object:
+    """Stand in for ``getattr`` while unpickling; knows ``METHODS`` and nothing else."""
+    if isinstance(owner, type) and name in METHODS.get(owner, ()):
+        return getattr(owner, name)
+    raise pickle.UnpicklingError(
+        f'the checkpoint asks for {name!r} of {owner!r}, which mmengine never saves; '
+        'do not load this file'
+    )
+
+
+def _storage_from_bytes(content: bytes) -> object:
+    """Stand in for torch's function of that kind, which would unpickle without any check."""
+    return _torch_load(io.BytesIO(content))
+
+
+def _allowed() -> dict[str, Any]:
+    """Full names that checkpoints may refer to, and what they get for them."""
+    classes = [OrderedDict, argparse.Namespace, np.ndarray, np.dtype, torch.Size, torch.device]
+    classes += [type(np.dtype(kind)) for kind in ('f8', 'f4', 'i8', 'i4')]
+    classes += METHODS
+    allowed: dict[str, Any] = {f'{each.__module__}.{each.__qualname__}': each for each in classes}
+    allowed.update(
+        {
+            '_codecs.encode': codecs.encode,
+            'builtins.getattr': _known_method,
+            '__builtin__.getattr': _known_method,  # as protocol 2 names it
+            'torch._utils._rebuild_parameter': torch._utils._rebuild_parameter,
+            'torch._utils._rebuild_tensor_v2': torch._utils._rebuild_tensor_v2,
+        }
+    )
+    # numpy 1 and 2 name these differently, and a file may come from either
+    for core in ('numpy.core', 'numpy._core'):
+        allowed[f'{core}.multiarray._reconstruct'] = np.zeros(0).__reduce__()[0]
+        allowed[f'{core}.multiarray.scalar'] = np.float64(0).__reduce__()[0]
+        allowed[f'{core}.numeric._frombuffer'] = np.zeros(0).__reduce_ex__(5)[0]
+    return allowed
+
+
+ALLOWED = _allowed()
+
+
+def allow_mmengine_checkpoints() -> None:
+    """Tell torch's safe loader what mmengine's checkpoints hold.
+
+    From torch 2.6 on ``torch.load`` unpickles only what it knows. mmengine saves
+    its log history and the state of its schedulers: two classes, numpy arrays,
+    and references to a few methods of the two classes. Only these are allowed,
+    and the check stays on.
+    """
+    if HAS_ALLOW_LIST:
+        torch.serialization.add_safe_globals([(each, name) for name, each in ALLOWED.items()])
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickle what ``ALLOWED`` lists, and refuse the rest."""
+
+    def find_class(self, module: str, name: str) -> object:
+        if (module, name) == ('torch.storage', '_load_from_bytes'):
+            return _storage_from_bytes
+        try:
+            return ALLOWED[f'{module}.{name}']
+        except KeyError:
+            raise pickle.UnpicklingError(f'unsupported GLOBAL {module}.{name}') from None
+
+
+class _SafePickle:
+    """The part of the module ``pickle`` that ``torch.load`` uses."""
+
+    Unpickler = _Unpickler
+
+    @staticmethod
+    def load(file: IO[bytes], **options: Any) -> object:
+        return _Unpickler(file, **options).load()
+
+
+def _torch_load(file: Union[str, IO[bytes]], **options: bool) -> object:
+    if HAS_ALLOW_LIST:
+        return torch.load(file, map_location='cpu', weights_only=True, **options)
+    return torch.load(
+        file, map_location='cpu', pickle_module=_SafePickle, weights_only=False, **options
+    )
+
+
+def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict[str, Any]:
     """Read a checkpoint file, whatever project wrote it.
 
     Only tensors, arrays, plain containers and what mmengine saves beside them are
@@ -38,7 +135,7 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict:
             The file must then stay as it is while they are in use.
 
     Returns:
-        What the file holds, as it is.
+        What the file holds, as it is, on the CPU.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -49,36 +146,35 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict:
         >>> checkpoint.keys()
         dict_keys(['model'])
     """
-    # here, as the engine builds on this module
-    from mmentity.engine.checkpoint_hook import allow_mmengine_checkpoints
-
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist or is no file; check the path')
-    allow_mmengine_checkpoints()
     with path.open('rb') as file:
         start = file.read(len(TORCH_BEFORE_1_6))
     try:
         if start.startswith(ZIP):
-            content = _torch_load(path, mmap=mmap)
+            content = _torch_load(str(path), mmap=mmap)
         elif start == TORCH_BEFORE_1_6:
-            content = _torch_load(path)
+            content = _torch_load(str(path))
         elif start.startswith(PICKLE):
             with path.open('rb') as file:
-                content = _PlainUnpickler(file, encoding='latin1').load()
+                content = _Unpickler(file, encoding='latin1').load()
         else:
             raise WeightsError(
                 f'{path} is no checkpoint: it begins with {start[:8]!r}, neither a .pth of '
                 'PyTorch nor a .pkl of Detectron2; an interrupted download often leaves a web page'
             )
-    except pickle.UnpicklingError as error:
-        raise WeightsError(_refusal(path, error)) from error
-    except (EOFError, RuntimeError, AttributeError, IndexError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f'{path} is cut short, damaged or no checkpoint ({_first_line(error)}); download or '
-            'copy it again'
-        ) from error
-    if not isinstance(content, Mapping):
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        RuntimeError,
+        AttributeError,
+        IndexError,
+        KeyError,
+        TypeError,
+    ) as error:
+        raise WeightsError(_reading_error(path, error)) from error
+    if not isinstance(content, dict):
         raise WeightsError(
             f'{path} holds a {type(content).__name__}, not weights by name; a checkpoint of '
             'a whole pickled model cannot be read, only one of a state dict'
@@ -86,7 +182,29 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict:
     return content
 
 
-def weights_of(checkpoint: Mapping, path: Union[str, Path] = 'the checkpoint') -> dict:
+def _reading_error(path: Path, error: Exception) -> str:
+    wanted = re.search(r'GLOBAL[: ]+([\w.]+)', str(error))
+    if isinstance(error, pickle.UnpicklingError) and wanted:
+        return (
+            f'{path} wants to call {wanted.group(1)} while it is read, which weights never need; '
+            'it was not opened, as it could run any code: get it again from a source that you trust'
+        )
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (
+        f'{path} is cut short, damaged or no checkpoint ({lines[0].rstrip(".")[:120]}); download '
+        'or copy it again'
+    )
+
+
+def state_dict_in(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Find the state dict in a checkpoint, under the key of its project or as the whole of it."""
+    wrapped = (checkpoint[key] for key in WRAPPERS if isinstance(checkpoint.get(key), Mapping))
+    return next(wrapped, checkpoint)
+
+
+def weights_of(
+    checkpoint: Mapping[str, Any], path: Union[str, Path] = 'the checkpoint'
+) -> dict[str, Tensor]:
     """Take the weights out of a checkpoint.
 
     Args:
@@ -100,14 +218,10 @@ def weights_of(checkpoint: Mapping, path: Union[str, Path] = 'the checkpoint') -
     Raises:
         WeightsError: If there are none, or a value is no tensor.
     """
-    weights = checkpoint
-    for key in WRAPPERS:
-        if isinstance(checkpoint.get(key), Mapping):
-            weights = checkpoint[key]
-            break
+    weights = state_dict_in(checkpoint)
     if not weights:
         raise WeightsError(f'{path} holds no weights at all')
-    distributed = all(str(name).startswith('module.') for name in weights)
+    distributed = all(str(name).startswith(DISTRIBUTED) for name in weights)
     tensors = {}
     for name, value in weights.items():
         if isinstance(value, np.ndarray):
@@ -117,70 +231,5 @@ def weights_of(checkpoint: Mapping, path: Union[str, Path] = 'the checkpoint') -
                 f'{path} has a {type(value).__name__} under {str(name)!r} where weights should '
                 'be; it is no checkpoint of a model'
             )
-        tensors[name[len('module.') :] if distributed else name] = value
+        tensors[name[len(DISTRIBUTED) :] if distributed else name] = value
     return tensors
-
-
-def _torch_load(path: Path, **options) -> object:
-    # codebases of ImageNet models keep their command line beside the weights
-    allow = getattr(torch.serialization, 'safe_globals', None)
-    with allow([Namespace]) if allow else nullcontext():
-        return torch.load(path, map_location='cpu', weights_only=True, **options)
-
-
-def _storage_from_bytes(content: bytes) -> object:
-    return torch.load(io.BytesIO(content), map_location='cpu', weights_only=True)
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Unpickle arrays, tensors and plain containers, and refuse the rest."""
-
-    KNOWN = {
-        ('_codecs', 'encode'),
-        ('collections', 'OrderedDict'),
-        ('numpy', 'dtype'),
-        ('numpy', 'ndarray'),
-        ('torch', 'Size'),
-        ('torch', 'device'),
-        ('torch._utils', '_rebuild_parameter'),
-        ('torch._utils', '_rebuild_tensor_v2'),
-        # numpy 1 and 2 name these differently, and a file may come from either
-        *(
-            (f'numpy.{core}.{module}', name)
-            for core in ('core', '_core')
-            for module, name in (
-                ('multiarray', '_reconstruct'),
-                ('multiarray', 'scalar'),
-                ('numeric', '_frombuffer'),
-            )
-        ),
-    }
-
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) == ('torch.storage', '_load_from_bytes'):
-            # torch's own would unpickle these bytes without any check
-            return _storage_from_bytes
-        if (module, name) in self.KNOWN:
-            if module.startswith(('numpy.core.', 'numpy._core.')):
-                here = np.zeros(0).__reduce__()[0].__module__.split('.')[1]
-                module = f'numpy.{here}.{module.split(".")[2]}'
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f'unsupported GLOBAL {module}.{name}')
-
-
-def _refusal(path: Path, error: pickle.UnpicklingError) -> str:
-    wanted = re.search(r'GLOBAL[: ]+([\w.]+)', str(error))
-    if wanted is None:
-        return (
-            f'{path} is cut short, damaged or no checkpoint ({_first_line(error)}); download or '
-            'copy it again'
-        )
-    return (
-        f'{path} wants to call {wanted.group(1)} while it is read, which weights never need; it '
-        'was not opened, as it could run any code: get it again from a source that you trust'
-    )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip('.')[:120]

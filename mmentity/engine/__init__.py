@@ -1,7 +1,7 @@
 """Hooks and optimizer wrappers of the runner."""
 
 from mmentity.engine.amp import BFloat16OptimWrapper
-from mmentity.engine.checkpoint_hook import SafeCheckpointHook, allow_mmengine_checkpoints
+from mmentity.engine.checkpoint_hook import SafeCheckpointHook
 from mmentity.engine.curves_hook import CurvesHook
 from mmentity.engine.skipped_samples_hook import SkippedSamplesHook
 
@@ -10,5 +10,4 @@ __all__ = [
     'CurvesHook',
     'SafeCheckpointHook',
     'SkippedSamplesHook',
-    'allow_mmengine_checkpoints',
 ]

@@ -1,5 +1,8 @@
 """Detectors: the wiring of backbone, head and fusion head."""
 
+from collections.abc import Callable
+from typing import Any, ClassVar, Optional
+
 import torch
 from mmdet.models.detectors import Mask2Former
 from mmdet.structures import SampleList
@@ -17,7 +20,32 @@ class EntityMask2Former(Mask2Former):
     of that one, change the ``type`` of the detector, of ``panoptic_head``
     (:class:`EntityMask2FormerHead`) and of ``panoptic_fusion_head``
     (:class:`EntityFusionHead`).
+
+    Attributes:
+        load_hooks: Called before weights are loaded, with the model, the state dict, the prefix
+            of its names and its metadata; ``mmentity.checkpoints`` adds one that converts and
+            checks the weights.
+        incomplete: Why the loaded weights are enough to begin a training with,
+            but not to predict.
     """
+
+    load_hooks: ClassVar[list[Callable[..., None]]] = []
+    incomplete: Optional[Exception] = None
+
+    def _load_from_state_dict(
+        self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any
+    ) -> None:
+        for hook in self.load_hooks:
+            hook(self, state_dict, prefix, local_metadata)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+    def train(self, mode: bool = True) -> 'EntityMask2Former':
+        """Switch to training, or to prediction unless the loaded weights are incomplete."""
+        if mode:
+            self.incomplete = None
+        elif self.incomplete is not None:
+            raise self.incomplete
+        return super().train(mode)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the backbone over all views.

@@ -7,7 +7,7 @@ from typing import Union
 CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
 
 
-def shipped_configs() -> list:
+def shipped_configs() -> list[str]:
     """Names of all shipped configs, as ``mim`` knows them, general ones first."""
     paths = [path for path in CONFIGS.rglob('*.py') if '_base_' not in path.parts]
     names = [path.relative_to(CONFIGS).as_posix() for path in paths]
@@ -22,7 +22,7 @@ def find_config(config: Union[str, Path]) -> Path:
             without folder and ``.py``.
 
     Raises:
-        FileNotFoundError: If there is none; the sentence names similar ones.
+        FileNotFoundError: If there is none; the message names similar ones.
 
     Examples:
         >>> find_config('cropformer_hornet-l_3x').name

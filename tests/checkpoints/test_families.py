@@ -4,19 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from mmentity.checkpoints.configs import describe, expected_shapes, fitting_configs
+from mmentity.checkpoints.fit import shapes_of
 from mmentity.checkpoints.key_map import (
     merge_patches_like_official,
     merge_patches_like_unfold,
     relative_position_indices,
 )
-from mmentity.checkpoints.recognise import (
-    BACKBONE,
-    describe,
-    expected_shapes,
-    fitting_configs,
-    recognise,
-    shapes_of,
-)
+from mmentity.checkpoints.recognise import BACKBONE, recognise
 from mmentity.converters import (
     convert_backbone,
     convert_detectron2,
@@ -99,7 +94,7 @@ def test_every_config_is_recognised(config, converted):
         if {key: tuple(value.shape) for key, value in weights.items()} == expected
     ]
     assert len(fitting) == 1
-    assert config in fitting_configs(recognise(converted[fitting[0]]))
+    assert config in fitting_configs(recognise(converted[fitting[0]]).state_dict)
     model, backbone = config.split('_')[:2]
     assert fitting[0].startswith(f'{model}_{backbone}')
 
@@ -157,11 +152,11 @@ def test_backbones_of_imagenet(backbone, style, reference):
     weights = imagenet(reference, backbone, style)
     recognised = recognise(weights)
     assert recognised.source == BACKBONE
-    configs = fitting_configs(recognised)
+    configs = fitting_configs(recognised.state_dict)
     assert f'cropformer_{backbone}_3x.py' in configs
     assert not any('swin-t' in name for name in configs if backbone != 'swin-t')
-    dropped = recognised.translation.dropped
-    assert set(recognised.translation.mapped) | set(dropped) == set(weights)
+    dropped = recognised.dropped
+    assert set(recognised.mapped) | set(dropped) == set(weights)
     assert sum(reason.endswith('classifier of ImageNet') for reason in dropped.values()) == 4
     family = FAMILIES[f'mask2former_{backbone}']
     whole = convert_detectron2(cheap_weights(official_shapes(reference, family)))

@@ -135,11 +135,11 @@ BAD = {
 
 
 @pytest.mark.parametrize('name', BAD)
-def test_a_bad_file_ends_with_a_sentence(name, model, tmp_path, monkeypatch):
+def test_a_bad_file_ends_with_a_message(name, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write, error, sentence = BAD[name]
+    write, error, message = BAD[name]
     write(tmp_path / name)
-    with pytest.raises(error, match=sentence) as caught:
+    with pytest.raises(error, match=message) as caught:
         load_weights(model, tmp_path / name)
     assert name in str(caught.value)
     assert '\n' not in str(caught.value)

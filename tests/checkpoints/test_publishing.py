@@ -13,7 +13,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmentity.checkpoints.publish import MisfitError, publish_detectron2, publish_mmentity
+from mmentity.checkpoints.fit import MismatchError
+from mmentity.checkpoints.publish import publish_detectron2, publish_mmentity
 from mmentity.converters import convert_detectron2
 from mmentity.utils.shipped_configs import CONFIGS
 from tests.checkpoints.official_names import FAMILIES, cheap_weights, official_shapes
@@ -141,7 +142,7 @@ def test_each_mismatch_is_named(folder, tmp_path):
     config.model.panoptic_head.num_queries = 30
     config.model.panoptic_head.transformer_decoder.num_layers = 2
     config.dump(tmp_path / 'other.py')
-    with pytest.raises(MisfitError) as caught:
+    with pytest.raises(MismatchError) as caught:
         publish_mmentity(folder / 'official.pth', tmp_path / 'out', tmp_path / 'other.py')
     differences = caught.value.differences
     assert set(differences.shapes) == {
@@ -217,20 +218,20 @@ BAD = {
 
 
 @pytest.mark.parametrize('name', BAD)
-def test_a_bad_file_ends_with_a_sentence_and_no_output(name, folder, tmp_path, capsys, monkeypatch):
+def test_a_bad_file_ends_with_a_message_and_no_output(name, folder, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write, sentence = BAD[name]
+    write, message = BAD[name]
     write(tmp_path / name, folder)
     with pytest.raises(SystemExit) as caught:
         run_tool(FORWARD, tmp_path / name, tmp_path / 'out' / 'converted.pth')
-    assert sentence in str(caught.value.code)
+    assert message in str(caught.value.code)
     assert len(str(caught.value.code).splitlines()) == 1
     assert not (tmp_path / 'executed').exists()
     assert not (tmp_path / 'out').exists()
     assert capsys.readouterr().out == ''
 
 
-def test_weights_of_another_config_end_with_a_sentence(folder, tmp_path):
+def test_weights_of_another_config_end_with_a_message(folder, tmp_path):
     """In a process of its own: what is on stderr, and the exit code."""
     config = 'mask2former_swin-t_3x'
     done = run(FORWARD, folder / 'official.pth', tmp_path / 'out', '--config', config)
@@ -242,18 +243,18 @@ def test_weights_of_another_config_end_with_a_sentence(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('config', 'sentence'),
+    ('config', 'message'),
     [
         ('cropformer_swin-x', "no config 'cropformer_swin-x'"),
         ('schedule.py', 'config schedule.py has no model'),
         ('broken.py', 'the model of config broken.py cannot be built: '),
     ],
 )
-def test_a_wrong_config_ends_with_a_sentence(config, sentence, folder, tmp_path, monkeypatch):
+def test_a_wrong_config_ends_with_a_message(config, message, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'broken.py').write_text("model = dict(type='mmentity.Nothing')")
     (tmp_path / 'schedule.py').write_text('max_iters = 9')
-    with pytest.raises(SystemExit, match=sentence):
+    with pytest.raises(SystemExit, match=message):
         run_tool(FORWARD, folder / 'official.pth', tmp_path / 'out', '--config', config)
     assert not (tmp_path / 'out').exists()
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as mask_utils
 
-from mmentity.engine import allow_mmengine_checkpoints
+from mmentity.checkpoints import allow_mmengine_checkpoints
 from mmentity.visualization.curves import read_scalars
 from tests.conftest import ROOT
 

@@ -31,6 +31,7 @@ class Run:
 
     def __init__(self, path, tmp_path, training, **options):
         register_all_modules(init_default_scope=True)
+        self.training = training
         config = Config.fromfile(ROOT / 'configs' / TINY)
         config.merge_from_dict({**tiny_options(), **options})
         self.runner = Runner(
@@ -50,6 +51,8 @@ class Run:
     def load(self):
         self.runner.call_hook('before_run')
         self.runner.load_or_resume()
+        # as the loops of training and testing begin
+        self.runner.model.train(self.training)
         return self.runner.model.state_dict()
 
     def log(self):
@@ -87,7 +90,7 @@ def test_training_begins_with_another_number_of_classes(official, run, tmp_path)
     anew = {'panoptic_head.cls_embed.weight', 'panoptic_head.cls_embed.bias'}
     for name, value in convert_detectron2(official).items():
         assert torch.equal(loaded[name], made.before[name] if name in anew else value), name
-    assert 'in 2 weights, which start anew or are left out: panoptic_head.cls_embed' in made.log()
+    assert 'in 2 weights, which start anew or are dropped: panoptic_head.cls_embed' in made.log()
     with pytest.raises(WeightsError, match='one_class.pth do not fit the config'):
         run(tmp_path / 'one_class.pth', False, **classes).load()
 
@@ -151,37 +154,37 @@ def nano(tmp_path_factory):
 
 
 def test_the_test_tool_scores_an_official_file(nano, demo_root, tmp_path):
-    figures = {}
+    metrics = {}
     for name in ('ours', 'official'):
         done = run_tool('test', CONFIG, nano / f'{name}.pth', '--work-dir', tmp_path / name,
                         *options(demo_root))  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
-        figures[name] = json.loads((tmp_path / name / 'metrics.json').read_text())['metrics']
+        metrics[name] = json.loads((tmp_path / name / 'metrics.json').read_text())['metrics']
         log = done.stdout + done.stderr
         assert ('weights converted in memory' in log) == (name == 'official')
-    assert figures['ours'] == figures['official']
+    assert metrics['ours'] == metrics['official']
 
 
-def test_the_test_tool_ends_with_a_sentence(demo_root, tmp_path):
+def test_the_test_tool_ends_with_a_message(demo_root, tmp_path):
     weights = build('demo/mask2former_swin-nano_demo.py').state_dict()
     torch.save({'model': mmentity_to_detectron2(weights)}, tmp_path / 'one_pass.pth')
     done = run_tool('test', CONFIG, tmp_path / 'one_pass.pth', '--work-dir', tmp_path / 'run',
                     *options(demo_root))  # fmt: skip
     assert done.returncode == 2
-    sentence = done.stderr.strip().splitlines()[-1]
-    assert 'one_pass.pth do not fit the config cropformer_swin-nano_demo.py: ' in sentence
-    assert 'they fit demo/mask2former_swin-nano_demo.py' in sentence
+    message = done.stderr.strip().splitlines()[-1]
+    assert 'one_pass.pth do not fit the config cropformer_swin-nano_demo.py: ' in message
+    assert 'they fit demo/mask2former_swin-nano_demo.py' in message
     assert 'Traceback' not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ('name', 'error', 'sentence'),
+    ('name', 'error', 'message'),
     [
         ('text.pth', WeightsError, 'text.pth is no checkpoint: it begins with'),
         ('lost.pth', FileNotFoundError, 'lost.pth does not exist'),
     ],
 )
-def test_a_bad_file_stops_the_run_by_name(name, error, sentence, run, tmp_path):
+def test_a_bad_file_stops_the_run_by_name(name, error, message, run, tmp_path):
     (tmp_path / 'text.pth').write_text('no weights')
-    with pytest.raises(error, match=sentence):
+    with pytest.raises(error, match=message):
         run(tmp_path / name).load()

@@ -8,12 +8,8 @@ that the official code reads.
 import argparse
 import sys
 
-from mmentity.checkpoints.publish import (
-    MisfitError,
-    Published,
-    publish_detectron2,
-    publish_mmentity,
-)
+from mmentity.checkpoints.fit import MismatchError
+from mmentity.checkpoints.publish import Published, publish_detectron2, publish_mmentity
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +47,7 @@ def _publish(args: argparse.Namespace) -> Published:
         return publish_detectron2(args.src, args.dst)
     try:
         return publish_mmentity(args.src, args.dst, args.config, args.half)
-    except MisfitError as error:
-        print('\n'.join(error.differences.sentences()), file=sys.stderr)
+    except MismatchError as error:
+        if error.differences is not None:
+            print('\n'.join(error.differences.lines()), file=sys.stderr)
         raise
