@@ -93,6 +93,8 @@ PACKAGES = (
     ),
     Package('gradio', ('gradio',), '6.31', '"mmentity[web]"', feature='the page in the browser'),
 )
+BUILD_TOOLS = 'pip install "setuptools<80" wheel ninja psutil'
+BUILD_MMCV = 'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir --no-deps'
 
 
 def installed_versions() -> dict[str, str]:
@@ -143,6 +145,13 @@ def install_command(package: Package, versions: Mapping[str, str]) -> str:
     """Give the command that installs a package beside what is installed."""
     use_fork = any(name.startswith('onedl-mm') for name in versions) and 'mmdet' not in versions
     return f'pip install {(use_fork and package.fork) or package.install}'
+
+
+def compiled_ops_command(versions: Mapping[str, str]) -> str:
+    """Give the command that puts an mmcv with compiled ops in the place of the installed one."""
+    if 'onedl-mmcv' in versions:
+        return f'{BUILD_TOOLS} && {BUILD_MMCV} --force-reinstall onedl-mmcv'
+    return f'pip uninstall -y mmcv mmcv-lite && {BUILD_TOOLS} && {BUILD_MMCV} "mmcv==2.1.0"'
 
 
 def _numbers(version: str) -> tuple[int, ...]:
