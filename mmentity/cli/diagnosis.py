@@ -12,6 +12,7 @@ from mmentity.utils.dependencies import (
     OPENCV,
     PACKAGES,
     Problem,
+    compiled_ops_command,
     find_problems,
     install_command,
 )
@@ -69,7 +70,7 @@ def diagnose(installed: Mapping[str, str], probe: Probe) -> Diagnosis:
     problems = [*_duplicates(present, installed, probe), *find_problems(installed)]
     if not any(problem.blocking for problem in problems):
         problems += _failed_import(present, probe.errors)
-    problems += _unused_gpu(present, probe)
+    problems += _unused_gpu(present, installed, probe)
     # one command may fix several: that of torch brings torchvision
     by_command = {problem.command: problem for problem in reversed(problems)}
     return Diagnosis(
@@ -147,7 +148,9 @@ def _fix(module: str, distribution: str, error: str) -> str:
     return f'pip install --force-reinstall --no-deps {distribution}'
 
 
-def _unused_gpu(present: Mapping[str, list[str]], probe: Probe) -> Iterator[Problem]:
+def _unused_gpu(
+    present: Mapping[str, list[str]], installed: Mapping[str, str], probe: Probe
+) -> Iterator[Problem]:
     on_gpu = any(device.startswith('cuda') for device in probe.devices)
     if probe.has_driver and 'torch' not in probe.errors and present['torch'] and not on_gpu:
         yield Problem(
@@ -160,7 +163,6 @@ def _unused_gpu(present: Mapping[str, list[str]], probe: Probe) -> Iterator[Prob
         yield Problem(
             'the compiled ops of mmcv were built without CUDA; on the GPU, attention in plain '
             'PyTorch stands in for them',
-            'MMCV_WITH_OPS=1 FORCE_CUDA=1 pip install --force-reinstall --no-deps '
-            '--no-build-isolation "mmcv==2.1.0"',
+            compiled_ops_command(installed),
             blocking=False,
         )
