@@ -35,11 +35,11 @@ def stages(variant: str, model: torch.nn.Module, inputs: Tensor) -> dict:
     else:
         head = model.panoptic_head
         decode_pixels = head._decode_pixels
-        head._decode_pixels = lambda maps: maps
+        head._decode_pixels = lambda maps: maps  # they are decoded already
         steps = (
             model.extract_feat,
             decode_pixels,
-            lambda maps: head.predict(_Views(maps), [DetDataSample()]),
+            lambda maps: head.predict(maps, [DetDataSample()]),
         )
     seconds, value = {}, inputs
     for name, step in zip(('backbone', 'pixel decoder', 'both passes'), steps):
@@ -47,10 +47,6 @@ def stages(variant: str, model: torch.nn.Module, inputs: Tensor) -> dict:
         value = step(value)
         seconds[name] = round(time.perf_counter() - start, 3)
     return {'stages_s': seconds}
-
-
-class _Views(tuple):
-    """Mask features and levels; its first item tells the number of views."""
 
 
 def measure_case(case: dict) -> dict:

@@ -25,20 +25,10 @@ class FusedAttention(MultiheadAttention):
         key_padding_mask: Optional[Tensor] = None,
         **kwargs: Any,
     ) -> Tensor:
-        """Attend, as :class:`mmcv.cnn.bricks.transformer.MultiheadAttention` does.
+        """Attend, with the arguments and the result of mmcv's module.
 
-        Args:
-            query: ``(B, Q, C)``.
-            key: ``(B, K, C)``; by default the queries.
-            value: ``(B, K, C)``; by default the keys.
-            identity: What the result is added to; by default the queries.
-            query_pos: Added to the queries.
-            key_pos: Added to the keys; by default ``query_pos``, where it fits.
-            attn_mask: bool ``(B, Q, K)``, True = blocked.
-            key_padding_mask: bool ``(B, K)``, True = blocked.
-
-        Returns:
-            ``(B, Q, C)``.
+        Masks are True where attention is blocked: ``attn_mask`` is bool ``(B, Q, K)``,
+        the same for all heads, and ``key_padding_mask`` bool ``(B, K)``.
         """
         key = query if key is None else key
         value = key if value is None else value
