@@ -68,6 +68,11 @@ def shrink(result: EntityResult, longest: int) -> Preview:
     if factor >= 1:
         return Preview(result.checked_image(), result.entities)
     height, width = (max(1, round(side * factor)) for side in (result.height, result.width))
-    image = Image.fromarray(result.checked_image())
-    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
-    return Preview(np.asarray(image), result.lazy_map.resize(height, width).numbered())
+    # first the map: what stays is allocated before Pillow's large copy comes and goes
+    entities = result.lazy_map.resize(height, width).numbered()
+    image = np.asarray(
+        Image.fromarray(result.checked_image()).resize(
+            (width, height), Image.Resampling.BILINEAR, reducing_gap=2
+        )
+    )
+    return Preview(image, entities)
