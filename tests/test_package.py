@@ -8,14 +8,10 @@ import zipfile
 from importlib import metadata
 
 import pytest
-from mmcv import _ext
 from packaging.requirements import Requirement
 
 from mmentity.utils.dependencies import PACKAGES
-from tests.conftest import ROOT
-
-# mmdet itself does not import without compiled ops, unless mmentity came first
-FIRST = 'import mmentity\n' if hasattr(_ext, '__mmentity_stand_in__') else ''
+from tests.conftest import IMPORT_FIRST, ROOT
 
 
 def run(code):
@@ -48,7 +44,7 @@ def test_import_is_light():
 )
 def test_types_resolve_without_an_import(scope, registry, name):
     done = run(
-        f'{FIRST}from {scope}.registry import {registry}\n'
+        f'{IMPORT_FIRST}from {scope}.registry import {registry}\n'
         f'assert {registry}.get("mmentity.{name}").__name__ == "{name}"'
     )
     assert done.returncode == 0, done.stderr
