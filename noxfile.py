@@ -88,7 +88,7 @@ def run_cell(session: nox.Session, name: str) -> None:
 
 def _write_row(session: nox.Session, name: str, report: Path) -> None:
     """Replace or add the row of a cell."""
-    listed = session.run('uv', 'pip', 'list', '--format', 'json', silent=True)
+    listed = session.run('python', '-m', 'pip', 'list', '--format', 'json', silent=True)
     versions = {package['name']: package['version'] for package in json.loads(listed)}
     shown = []
     for module in SHOWN:
@@ -106,10 +106,13 @@ def _write_row(session: nox.Session, name: str, report: Path) -> None:
     ]  # fmt: skip
     row = f'| {" | ".join(cells)} |'
     lines = TABLE.read_text().splitlines()
-    rows = [line for line in lines if line.startswith('| `') and not line.startswith(cells[0], 2)]
-    end = next(index for index, line in enumerate(lines) if line.startswith('| ---')) + 1
-    rest = lines[end + sum(line.startswith('| `') for line in lines[end:]) :]
-    TABLE.write_text('\n'.join([*lines[:end], *sorted([*rows, row]), *rest]) + '\n')
+    start = next(index for index, line in enumerate(lines) if line.startswith('| cell |')) + 2
+    end = start
+    while end < len(lines) and lines[end].startswith('|'):
+        end += 1
+    others = [line for line in lines[start:end] if not line.startswith(f'| {cells[0]} |')]
+    lines[start:end] = sorted([*others, row])
+    TABLE.write_text('\n'.join(lines) + '\n')
 
 
 def _add_session(name: str) -> None:

@@ -11,6 +11,8 @@ import torch
 import mmentity  # noqa: F401  lets mmdet import without the compiled ops of mmcv
 
 ROOT = Path(__file__).parents[1]
+# how code starts that imports mmdet in another process: without compiled ops mmentity comes first
+IMPORT_FIRST = '' if importlib.util.find_spec('mmcv._ext').origin else 'import mmentity\n'
 REFERENCE = Path(__file__).parent / 'reference'
 
 

@@ -5,17 +5,12 @@ import re
 import subprocess
 import sys
 import zipfile
-from importlib import metadata
 
 import pytest
-from mmcv import _ext
 from packaging.requirements import Requirement
 
 from mmentity.utils.dependencies import PACKAGES
-from tests.conftest import ROOT
-
-# mmdet itself does not import without compiled ops, unless mmentity came first
-FIRST = 'import mmentity\n' if hasattr(_ext, '__mmentity_stand_in__') else ''
+from tests.conftest import IMPORT_FIRST, ROOT
 
 
 def run(code):
@@ -48,7 +43,7 @@ def test_import_is_light():
 )
 def test_types_resolve_without_an_import(scope, registry, name):
     done = run(
-        f'{FIRST}from {scope}.registry import {registry}\n'
+        f'{IMPORT_FIRST}from {scope}.registry import {registry}\n'
         f'assert {registry}.get("mmentity.{name}").__name__ == "{name}"'
     )
     assert done.returncode == 0, done.stderr
@@ -73,7 +68,22 @@ def test_the_wheel_carries_configs_tools_and_tables(tmp_path):
     assert not any(name.startswith('tests') for name in names)
 
 
+@pytest.fixture(scope='module')
+def planned():
+    """What pip would install into this environment, and the metadata of it."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'pip', 'install', '--dry-run', '--quiet', '--report', '-',
+         '--no-index', '--no-build-isolation', '--force-reinstall', '--no-deps', str(ROOT)],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (item,) = json.loads(done.stdout)['install']
+    return item['metadata']
+
+
 def test_pip_installs_nothing_over_an_environment():
+    """Without an index, so a requirement that is not there would be an error."""
     done = subprocess.run(
         [sys.executable, '-m', 'pip', 'install', '--dry-run', '--quiet', '--report', '-',
          '--no-index', '--no-build-isolation', str(ROOT)],
@@ -81,12 +91,12 @@ def test_pip_installs_nothing_over_an_environment():
         text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    planned = [item['metadata']['name'] for item in json.loads(done.stdout)['install']]
-    assert planned in ([], ['mmentity'])
+    names = [item['metadata']['name'] for item in json.loads(done.stdout)['install']]
+    assert names in ([], ['mmentity'])
 
 
-def test_no_requirement_names_what_has_forks_or_builds():
-    required = [Requirement(text) for text in metadata.requires('mmentity')]
+def test_no_requirement_names_what_has_forks_or_builds(planned):
+    required = [Requirement(text) for text in planned['requires_dist']]
     always = {r.name for r in required if r.marker is None}
     openmmlab = {name for p in PACKAGES if p.fork for name in p.distributions}
     assert not always & {*openmmlab, 'torch', 'torchvision', 'opencv-python'}

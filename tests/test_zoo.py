@@ -2,6 +2,8 @@
 
 import math
 import runpy
+import sys
+from pathlib import Path
 
 import pytest
 from mim.commands.search import get_model_info
@@ -66,7 +68,9 @@ def test_input_of_the_counter_is_checked():
         measure_complexity(None, 800, 1333, 5)
 
 
-def test_mim_search_lists_every_config():
+def test_mim_search_lists_every_config(monkeypatch):
+    # a build leaves mmentity.egg-info in the checkout, which mim would take for the package
+    monkeypatch.setattr(sys, 'path', [path for path in sys.path if Path(path).resolve() != ROOT])
     found = get_model_info('mmentity', to_dict=True)
     assert found.keys() == {model['Name'] for model in MODELS.values()}
     best = found['cropformer_hornet-l_3x']
