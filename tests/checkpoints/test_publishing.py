@@ -295,9 +295,10 @@ def test_hornet_l_stays_within_time_and_memory_of_a_laptop(reference, tmp_path):
     }
     torch.save({'model': weights}, tmp_path / 'official.pth')
     code = (
-        'import json, resource, runpy, sys; sys.argv = sys.argv[1:]\n'
-        'runpy.run_path(sys.argv[0], run_name="__main__")\n'
-        'print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))'
+        'import atexit, json, resource, runpy, sys; sys.argv = sys.argv[1:]\n'
+        'peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
+        'atexit.register(lambda: print(json.dumps(peak())))\n'
+        'runpy.run_path(sys.argv[0], run_name="__main__")'
     )
     line = command(FORWARD, tmp_path / 'official.pth', tmp_path / 'out/')[1:]
     done = subprocess.run(
