@@ -17,7 +17,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from mmentity.checkpoints import read
 from mmentity.converters import WeightsError, load_weights, mmentity_to_detectron2
-from tests.conftest import ROOT
+from tests.conftest import IMPORT_FIRST, ROOT
 from tests.models.parity import build
 
 NANO = 'demo/cropformer_swin-nano_demo.py'
@@ -94,9 +94,9 @@ def test_init_detector_loads_what_load_weights_loads(name, folder, weights):
 
 
 def test_init_detector_needs_no_import_of_mmentity(folder):
-    """In a process of its own, where mmdet alone is imported."""
+    """In a process of its own, where mmdet alone is imported if mmcv lets it."""
     code = (
-        'from mmdet.apis import init_detector\n'
+        f'{IMPORT_FIRST}from mmdet.apis import init_detector\n'
         f'model = init_detector({str(CONFIG)!r}, {str(folder / "official.pth")!r}, device="cpu")\n'
         f'print(model.state_dict()[{CLASSES!r}].tolist())'
     )
@@ -111,7 +111,7 @@ def test_own_checkpoints_load_once_a_type_of_mmentity_is_looked_up(registry, fol
     """A config of mmseg whose data, and nothing else, is of mmentity."""
     name = {'MODELS': 'CropFormer', 'DATASETS': 'EntitySegSemanticDataset'}[registry]
     code = (
-        f'from mmseg.registry import {registry}\n'
+        f'{IMPORT_FIRST}from mmseg.registry import {registry}\n'
         f'{registry}.get("mmentity.{name}")\n'
         'from mmengine.runner import CheckpointLoader\n'
         f'print(CheckpointLoader.load_checkpoint({str(folder / "own.pth")!r})["meta"]["iter"])'
