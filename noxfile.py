@@ -45,8 +45,11 @@ CELLS = {
     'py312': Cell('3.12'),
     # with the newest torch
     'py313': Cell('3.13'),
+    # the mim that goes with numpy 1 imports pkg_resources
     'oldest': Cell(
-        '3.10', ('-e.[all,dev]', 'torch==2.1.2', 'torchvision==0.16.2', 'numpy<2'), pins=()
+        '3.10',
+        ('-e.[all,dev]', 'torch==2.1.2', 'torchvision==0.16.2', 'numpy<2', 'setuptools<82'),
+        pins=(),
     ),
     'onedl': Cell('3.12', ('-e.[torch,onedl,web,dev]',)),
     # needs a C++ compiler; takes 10 minutes on 2 cores

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 from typing import Optional
 
 from mmentity.utils.dependencies import check_dependencies
@@ -54,7 +55,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if argv and argv[0] in COMMANDS:
         return run_command(argv[0], argv[1:])
     # help, version, or an error about the command
-    return run_command(_build_parser().parse_args(argv).command, [])
+    return run_command(_program_parser().parse_args(argv).command, [])
 
 
 def run_command(name: str, argv: Sequence[str]) -> int:
@@ -74,14 +75,8 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     try:
         if name != 'doctor':
             check_dependencies()
-        command = import_module(f'mmentity.cli.commands.{name.replace("-", "_")}')
-        parser = argparse.ArgumentParser(
-            prog=f'mmentity {name}',
-            description=command.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        command.add_arguments(parser)
-        return command.run(parser.parse_args(argv))
+        command = import_command(name)
+        return command.run(build_parser(name, command).parse_args(argv))
     except (ValueError, OSError, ImportError) as error:
         if os.environ.get('MMENTITY_TRACEBACK'):
             raise
@@ -92,7 +87,23 @@ def run_command(name: str, argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def import_command(name: str) -> ModuleType:
+    """Import the module of a command, with ``add_arguments`` and ``run``."""
+    return import_module(f'mmentity.cli.commands.{name.replace("-", "_")}')
+
+
+def build_parser(name: str, command: ModuleType) -> argparse.ArgumentParser:
+    """Build the parser of one command."""
+    parser = argparse.ArgumentParser(
+        prog=f'mmentity {name}',
+        description=command.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_arguments(parser)
+    return parser
+
+
+def _program_parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
     lines = [f'  {name:{width}}  {text}' for name, text in COMMANDS.items()]
     parser = argparse.ArgumentParser(
