@@ -11,16 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from mmentity.utils.dependencies import installed_version
 from mmentity.utils.files import whole_file
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / 'results'
-PACKAGES = ('torch', 'mmcv', 'mmdet', 'mmpretrain', 'pycocotools', 'numpy', 'pillow')
+PACKAGES = ('torch', 'mmcv', 'mmdet', 'mmpretrain', 'pycocotools', 'numpy', 'PIL')
 MIB = 1 << 20
 
 
@@ -104,7 +104,7 @@ def environment() -> dict:
         'memory_gib': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30),
         'python': platform.python_version(),
         'commit': commit.stdout.strip(),
-        **{package: version(package) for package in PACKAGES},
+        **{package: installed_version(package) for package in PACKAGES},
     }
 
 
