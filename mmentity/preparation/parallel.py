@@ -69,7 +69,7 @@ def default_workers() -> int:
 def run_parallel(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
-    workers: int,
+    workers: Optional[int],
     title: str,
     chunk: int = 1,
 ) -> Iterator[Result]:
@@ -78,13 +78,14 @@ def run_parallel(
     Args:
         function: Function of one task, importable by name.
         tasks: Arguments.
-        workers: Processes; at 1 or less everything runs in this one.
+        workers: Processes, by default one for each processor; at 1 everything runs in this one.
         title: Text beside the progress bar.
         chunk: Tasks that a process takes at a time.
 
     Yields:
         Results in the order of the tasks.
     """
+    workers = workers or default_workers()
     if workers <= 1 or len(tasks) < 2:
         yield from show_progress(map(function, tasks), len(tasks), title)
         return
@@ -105,7 +106,7 @@ def attempt(function: Callable[[Task], Any], task: Task) -> Outcome:
 def convert_images(
     function: Callable[[list], Any],
     tasks: Sequence[list],
-    workers: int,
+    workers: Optional[int],
     target: str,
     store: Path,
     report: ConversionReport,
