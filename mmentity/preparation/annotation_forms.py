@@ -4,7 +4,7 @@ All class-aware annotations of EntitySeg are derived from the entity
 annotations: entities outside the category table of a task are skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from mmentity.datasets.categories import (
     IGNORED,
     Category,
-    entity_categories,
     instance_categories,
     panoptic_categories,
     semantic_categories,
@@ -22,22 +21,6 @@ from mmentity.structures import EntityMap
 from mmentity.structures.id_map import colours_of_ids
 
 Json = dict[str, Any]
-
-
-class Scene(NamedTuple):
-    """The entities of one image.
-
-    Attributes:
-        image_id: Id of the image in the json.
-        file_name: Name of the image in the json.
-        entities: Its K entities.
-        category_ids: Id of each in the entity table, int ``(K,)``.
-    """
-
-    image_id: int
-    file_name: str
-    entities: EntityMap
-    category_ids: np.ndarray
 
 
 class PanopticImage(NamedTuple):
@@ -53,46 +36,33 @@ class PanopticImage(NamedTuple):
     segments_info: list[Json]
 
 
-def mask_fields(entities: EntityMap) -> list[Json]:
-    """Make ``segmentation``, ``area`` and ``bbox`` of each entity, as a COCO json has them."""
-    rows = zip(entities.rles(), entities.areas.tolist(), entities.boxes_xyxy_px.tolist())
+def with_masks(rows: Iterable[Json], entities: EntityMap) -> list[Json]:
+    """Give the rows of entities their masks, and skip those without a pixel.
+
+    Args:
+        rows: What a COCO json says of each entity besides.
+        entities: Their K entities.
+
+    Returns:
+        Rows with ``segmentation``, ``area`` and ``bbox``.
+    """
     return [
-        {
-            'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()},
-            'area': area,
-            'bbox': [x0, y0, x1 - x0, y1 - y0],
-        }
-        for rle, area, (x0, y0, x1, y1) in rows
+        {**row, 'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()}, **extent}
+        for row, rle, extent in zip(rows, entities.rles(), _extents(entities))
+        if extent['area']
     ]
 
 
-def entity_json(scenes: Sequence[Scene]) -> Json:
-    """Make the json of the entity task: COCO instances, RLE masks, 644 categories."""
-    annotations: list[Json] = []
-    for scene in scenes:
-        for fields, category_id in zip(mask_fields(scene.entities), scene.category_ids):
-            if fields['area'] == 0:
-                continue
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': scene.image_id,
-                    'category_id': int(category_id),
-                    **fields,
-                    'iscrowd': 0,
-                }
-            )
-    images = [_image_row(scene) for scene in scenes]
-    return {'images': images, 'annotations': annotations, 'categories': entity_categories()}
+def _extents(entities: EntityMap) -> list[Json]:
+    """``area`` and ``bbox`` of each entity, as a COCO json has them."""
+    rows = zip(entities.areas.tolist(), entities.boxes_xyxy_px.tolist())
+    return [{'area': area, 'bbox': [x0, y0, x1 - x0, y1 - y0]} for area, (x0, y0, x1, y1) in rows]
 
 
 def instance_json(images: Sequence[Json], annotations: Sequence[Json]) -> Json:
-    """Make the json of the instance task from the rows of the entity json.
+    """Make the json of the instance task from the images and rows of the entity json.
 
-    Args:
-        images: Images of the json.
-        annotations: Annotations of the entity json; those outside of the 206
-            instance categories are skipped.
+    Rows outside of the 206 instance categories are skipped.
     """
     categories = instance_categories()
     known = {category.id for category in categories}
@@ -139,17 +109,11 @@ def panoptic_segments(entities: EntityMap, category_ids: ArrayLike) -> PanopticI
             segment_of_stuff[category_id] = len(segment_categories)
         segment_of[k] = segment_of_stuff[category_id]
     segments = EntityMap(segment_of[_flat_ids(entities)], len(segment_categories))
-    rows = zip(segment_categories, segments.areas.tolist(), segments.boxes_xyxy_px.tolist())
+    rows = zip(segment_categories, _extents(segments))
     infos = [
-        {
-            'id': number,
-            'category_id': category.id,
-            'area': area,
-            'bbox': [x0, y0, x1 - x0, y1 - y0],
-            'iscrowd': 0,
-        }
-        for number, (category, area, (x0, y0, x1, y1)) in enumerate(rows, start=1)
-        if area > 0
+        {'id': number, 'category_id': category.id, **extent, 'iscrowd': 0}
+        for number, (category, extent) in enumerate(rows, start=1)
+        if extent['area']
     ]
     return PanopticImage(colours_of_ids(segments.ids[0]), infos)
 
@@ -177,11 +141,6 @@ def _flat_ids(entities: EntityMap) -> np.ndarray:
     for layer in entities.ids[1:]:
         np.copyto(flat, layer, where=flat == 0)
     return flat
-
-
-def _image_row(scene: Scene) -> Json:
-    height, width = scene.entities.height, scene.entities.width
-    return {'id': scene.image_id, 'file_name': scene.file_name, 'height': height, 'width': width}
 
 
 def _category_rows(categories: Sequence[Category]) -> list[Json]:

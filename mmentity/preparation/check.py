@@ -154,9 +154,9 @@ class _Check:
         for file in files:
             other = other_family_name(file.path.name) if file.task == 'entity' else None
             second = file.path.with_name(other or file.path.name)
-            if file.path < second and second.is_file():
-                if file.path.read_bytes() != second.read_bytes():
-                    self.add('both-names', file.path, file.path.name, f'differs from {other}')
+            is_first = file.path < second and second.is_file()
+            if is_first and file.path.read_bytes() != second.read_bytes():
+                self.add('both-names', file.path, file.path.name, f'differs from {other}')
 
     def _compare_merged(self, files: list[Optional[AnnotationFile]]) -> None:
         """Compare the images of the first file, which is the merged one, with the others."""

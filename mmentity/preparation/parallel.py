@@ -58,6 +58,11 @@ class ConversionReport:
     lost: int = 0
     faults: list[str] = field(default_factory=list)
 
+    def leave_out(self, target: str, image: dict[str, Any], fault: str) -> None:
+        """Tell why an image is left out of what is made."""
+        name = f'{image.get("file_name")} (image id {image.get("id")})'
+        self.faults.append(f'{target}: {name} is left out: {fault}')
+
 
 def default_workers() -> int:
     """Return the number of processors that this process may use."""
@@ -134,8 +139,7 @@ def convert_images(
         for outcome in json.loads(Path(path).read_text()):
             image, (value, fault) = next(images), outcome
             if fault:
-                name = f'{image.get("file_name")} (image id {image["id"]})'
-                report.faults.append(f'{target}: {name} is left out: {fault}')
+                report.leave_out(target, image, fault)
             else:
                 yield image, value
 
