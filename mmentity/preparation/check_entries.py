@@ -15,8 +15,7 @@ from mmentity.datasets.entityseg import parse_pair
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.geometry import Size
 from mmentity.datasets.layout import AnnotationFile, image_folder
-from mmentity.datasets.paths import check_links, join_inside
-from mmentity.datasets.rules import check_image_size
+from mmentity.datasets.rules import check_image_size, path_inside
 from mmentity.preparation.check_samples import Json, MapSample, MaskSample, Sample
 from mmentity.preparation.parallel import Outcome
 from mmentity.preparation.report import Problems
@@ -143,7 +142,7 @@ class Entries:
         self.names[name] += 1
         size_of_file = None
         with self.problems.collecting(name):
-            path = _join(self.root / self.file.images, name)
+            path = path_inside(self.root / self.file.images, name)
             probe = self.probes.get(Path(name).as_posix())
             if probe is None:
                 raise SampleError(f'{path} does not exist', 'missing-image')
@@ -157,18 +156,12 @@ class Entries:
     ) -> None:
         other = self.root / image_folder(not self.file.low_resolution) / name
         with self.problems.collecting(map_name):
-            path = _join(self.file.maps, map_name)
+            path = path_inside(self.file.maps, map_name)
             self.samples.append(MapSample(map_name, path, size, str(other), segments))
 
 
 def _map_name(row: Json) -> str:
     return str(Path(row['file_name']).with_suffix('.png'))
-
-
-def _join(folder: Path, name: str) -> str:
-    path = join_inside(folder, name)
-    check_links(folder, path)
-    return path
 
 
 def _known_categories(task: str, content: Json) -> set[int]:

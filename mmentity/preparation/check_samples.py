@@ -61,8 +61,9 @@ Sample = Union[MaskSample, MapSample]
 
 def check_sample(file: str, sample: Sample) -> SampleSummary:
     """Check the masks or the map of one image of an annotation file."""
-    check = _check_masks if isinstance(sample, MaskSample) else _check_map
-    return check(Problems(file), sample)
+    if isinstance(sample, MaskSample):
+        return _check_masks(Problems(file), sample)
+    return _check_map(Problems(file), sample)
 
 
 def _check_masks(problems: Problems, sample: MaskSample) -> SampleSummary:

@@ -7,8 +7,7 @@ from typing import Any, Optional
 from PIL import Image
 
 from mmentity.datasets.base import load_annotations
-from mmentity.datasets.paths import check_links, join_inside
-from mmentity.datasets.rules import check_map_size, check_segments
+from mmentity.datasets.rules import check_map_size, check_segments, path_inside
 from mmentity.preparation.annotation_forms import Json, with_masks
 from mmentity.preparation.parallel import ConversionReport, convert_images
 from mmentity.structures import EntityMap
@@ -92,8 +91,7 @@ def convert_segments(task: list) -> list:
         ValueError: If the PNG is unusable.
     """
     image, seg_dir, name, segments = task
-    path = join_inside(seg_dir, name)
-    check_links(seg_dir, path)
+    path = path_inside(seg_dir, name)
     with Image.open(path) as png:
         ids = read_id_map(png, 'colours')
     check_map_size(path, ids.shape, (image['height'], image['width']))

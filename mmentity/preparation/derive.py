@@ -15,7 +15,7 @@ from mmentity.datasets.layout import (
     annotation_file,
     entity_files,
 )
-from mmentity.datasets.paths import check_links, join_inside
+from mmentity.datasets.rules import path_inside
 from mmentity.preparation.annotation_forms import (
     Json,
     instance_json,
@@ -151,7 +151,8 @@ def class_of(annotation: Json, path: Union[str, Path]) -> int:
     Raises:
         ValueError: If the class is not a number.
     """
-    category_id = annotation.get('category_id_ori', annotation.get('category_id'))
+    key = 'category_id_ori' if 'category_id_ori' in annotation else 'category_id'
+    category_id = annotation[key]
     try:
         return int(category_id)
     except (TypeError, ValueError) as error:
@@ -177,9 +178,7 @@ def write_maps(task: list) -> list[Json]:
     category_ids = [row['category_id'] for row in rows]
     panoptic = panoptic_segments(entities, category_ids)
     for folder, values in zip(folders, (panoptic.png, semantic_map(entities, category_ids))):
-        path = join_inside(folder, _map_name(image['file_name']))
-        check_links(folder, path)
-        with whole_file(path) as partial:
+        with whole_file(path_inside(folder, _map_name(image['file_name']))) as partial:
             Image.fromarray(values).save(partial)
     return panoptic.segments_info
 

@@ -12,8 +12,7 @@ from PIL import Image, ImageOps
 from mmentity.datasets.base import load_annotations
 from mmentity.datasets.geometry import Size, shortest_edge_size
 from mmentity.datasets.layout import entity_files, image_folder, other_family_name
-from mmentity.datasets.paths import check_links, join_inside
-from mmentity.datasets.rules import LOW_LONG_SIDE, LOW_SHORT_SIDE, check_image_size
+from mmentity.datasets.rules import LOW_LONG_SIDE, LOW_SHORT_SIDE, check_image_size, path_inside
 from mmentity.preparation.annotation_forms import Json, with_masks
 from mmentity.preparation.parallel import (
     ConversionReport,
@@ -163,10 +162,8 @@ def make_image(root: Path, options: LowResolutionOptions, overwrite: bool, entry
         Whether it was made.
     """
     source, target = (
-        Path(join_inside(root / image_folder(low), entry['file_name'])) for low in (False, True)
+        Path(path_inside(root / image_folder(low), entry['file_name'])) for low in (False, True)
     )
-    check_links(root / image_folder(False), source)
-    check_links(root / image_folder(True), target)
     expected = (entry['height'], entry['width'])
     size = shortest_edge_size(*expected, options.short_side, options.long_side)
     if not overwrite and _has_size(target, size):
