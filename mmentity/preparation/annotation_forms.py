@@ -24,13 +24,7 @@ Json = dict[str, Any]
 
 
 class PanopticImage(NamedTuple):
-    """The panoptic ground truth of one image.
-
-    Attributes:
-        png: uint8 RGB ``(H, W, 3)`` whose colours are the segment ids, 0 where
-            nothing is.
-        segments_info: Entries of its segments in the json.
-    """
+    """Panoptic colours of one image, uint8 RGB ``(H, W, 3)``, and its segments in the json."""
 
     png: np.ndarray
     segments_info: list[Json]
@@ -67,11 +61,8 @@ def instance_json(images: Sequence[Json], annotations: Sequence[Json]) -> Json:
     categories = instance_categories()
     known = {category.id for category in categories}
     kept = [row for row in annotations if row['category_id'] in known]
-    return {
-        'images': list(images),
-        'annotations': [{**row, 'id': number} for number, row in enumerate(kept, start=1)],
-        'categories': _category_rows(categories),
-    }
+    numbered = [{**row, 'id': number} for number, row in enumerate(kept, start=1)]
+    return _coco_json(images, numbered, categories)
 
 
 def panoptic_json(images: Sequence[Json], segments_infos: Sequence[list[Json]]) -> Json:
@@ -80,11 +71,7 @@ def panoptic_json(images: Sequence[Json], segments_infos: Sequence[list[Json]]) 
         {'image_id': image['id'], 'file_name': image['file_name'], 'segments_info': segments_info}
         for image, segments_info in zip(images, segments_infos)
     ]
-    return {
-        'images': list(images),
-        'annotations': annotations,
-        'categories': _category_rows(panoptic_categories()),
-    }
+    return _coco_json(images, annotations, panoptic_categories())
 
 
 def panoptic_segments(entities: EntityMap, category_ids: ArrayLike) -> PanopticImage:
@@ -143,8 +130,8 @@ def _flat_ids(entities: EntityMap) -> np.ndarray:
     return flat
 
 
-def _category_rows(categories: Sequence[Category]) -> list[Json]:
-    return [
-        {'id': category.id, 'name': category.name, 'isthing': int(category.is_thing)}
-        for category in sorted(categories)
-    ]
+def _coco_json(
+    images: Sequence[Json], annotations: list[Json], categories: Sequence[Category]
+) -> Json:
+    rows = [{'id': c.id, 'name': c.name, 'isthing': int(c.is_thing)} for c in sorted(categories)]
+    return {'images': list(images), 'annotations': annotations, 'categories': rows}

@@ -16,7 +16,8 @@ from mmentity.datasets.errors import SampleError
 from mmentity.datasets.geometry import Size
 from mmentity.datasets.layout import AnnotationFile, image_folder
 from mmentity.datasets.rules import check_image_size, path_inside
-from mmentity.preparation.check_samples import Json, MapSample, MaskSample, Sample
+from mmentity.preparation.annotation_forms import Json
+from mmentity.preparation.check_samples import MapSample, MaskSample, Sample
 from mmentity.preparation.parallel import Outcome
 from mmentity.preparation.report import Problems
 

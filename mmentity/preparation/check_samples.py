@@ -1,11 +1,11 @@
 """Check of one sample: the rules of the loader, and what only makes it suspicious.
 
-Runs in worker processes. Masks are checked on their runs, without decoding them.
+Runs in worker processes. Masks are checked on their runs, without decoding each.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 from PIL import Image
@@ -21,11 +21,12 @@ from mmentity.datasets.rules import (
     mask_runs,
     semantic_values,
 )
+from mmentity.preparation.annotation_forms import Json
 from mmentity.preparation.report import Problems, SampleSummary
+from mmentity.structures import EntityMap
 from mmentity.structures.id_map import ids_of_colours
 from mmentity.structures.rle import Runs, box_of
 
-Json = dict[str, Any]
 NUM_CLASSES = len(semantic_categories())
 BOX_TOLERANCE_PX = 2
 
@@ -39,21 +40,13 @@ class MaskSample(NamedTuple):
 
 
 class MapSample(NamedTuple):
-    """One semantic or panoptic map.
-
-    Attributes:
-        name: Name of the map.
-        path: The PNG.
-        size: ``(height, width)`` px of its image, or None where unknown.
-        other_image: The same image in the other resolution.
-        segments: ``segments_info`` of a panoptic map; None for a semantic one.
-    """
+    """One semantic or panoptic map: its name, and the PNG."""
 
     name: str
     path: str
-    size: Optional[Size]
-    other_image: str
-    segments: Optional[list[Json]]
+    size: Optional[Size]  # of its image, where known
+    other_image: str  # the same image in the other resolution
+    segments: Optional[list[Json]]  # segments_info of a panoptic map
 
 
 Sample = Union[MaskSample, MapSample]
@@ -82,11 +75,15 @@ def _check_masks(problems: Problems, sample: MaskSample) -> SampleSummary:
             for rule in (_check_area, _check_box):
                 with problems.collecting(f'{name}, {item}'):
                     rule(annotation, runs, height)
-    coverage = _cover(all_runs)
-    for first, second in coverage.overlapping:
-        problems.add('overlap', f'{name}, {items[first]}', f'shares pixels with {items[second]}')
+    entities = EntityMap.from_runs(all_runs, height, width)
+    covered = sum(int(runs.lengths.sum()) for runs in all_runs)
+    if not entities.is_disjoint:
+        covered = int(entities.ids.any(axis=0).sum())
+        for first, second in np.argwhere(np.triu(entities.intersections(entities), k=1)):
+            detail = f'shares pixels with {items[second]}'
+            problems.add('overlap', f'{name}, {items[first]}', detail)
     complete = len(all_runs) == len(annotations)
-    unlabelled = 1 - coverage.pixels / (height * width) if complete else None
+    unlabelled = 1 - covered / (height * width) if complete else None
     return SampleSummary(problems, len(annotations), unlabelled)
 
 
@@ -103,34 +100,6 @@ def _check_box(annotation: Json, runs: Runs, height: int) -> None:
     tight = [x0, y0, x1 - x0, y1 - y0]
     if bbox is not None and np.abs(np.asarray(bbox, float) - tight).max() > BOX_TOLERANCE_PX:
         raise SampleError(f'box {bbox}, that of the mask is {tight}', 'wrong-box')
-
-
-class _Coverage(NamedTuple):
-    """Number of covered pixels, and pairs of masks that overlap."""
-
-    pixels: int
-    overlapping: list[tuple[int, int]]
-
-
-def _cover(all_runs: list[Runs]) -> _Coverage:
-    """Count covered pixels and find overlapping pairs, one for each later mask."""
-    starts = np.concatenate([np.zeros(0, int), *(runs.starts for runs in all_runs)])
-    if not starts.size:
-        return _Coverage(0, [])
-    ends = starts + np.concatenate([runs.lengths for runs in all_runs])
-    masks = np.repeat(np.arange(len(all_runs)), [len(runs.starts) for runs in all_runs])
-    order = np.argsort(starts, kind='stable')
-    starts, ends, masks = starts[order], ends[order], masks[order]
-    furthest = np.maximum.accumulate(ends)
-    before = np.concatenate(([0], furthest[:-1]))
-    pixels = int(np.maximum(ends - np.maximum(starts, before), 0).sum())
-    pairs = set()
-    for index in np.flatnonzero(starts < before):
-        # the run that ends last is one that this run overlaps
-        other = masks[int(np.searchsorted(furthest, before[index]))]
-        if other != masks[index]:
-            pairs.add((int(other), int(masks[index])))
-    return _Coverage(pixels, sorted(pairs))
 
 
 def _check_map(problems: Problems, sample: MapSample) -> SampleSummary:

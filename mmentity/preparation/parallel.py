@@ -25,12 +25,7 @@ Result = TypeVar('Result')
 
 
 class Outcome(NamedTuple):
-    """Result of one task.
-
-    Attributes:
-        value: What the function returned; None where it failed.
-        fault: Why it failed, or ''.
-    """
+    """Result of one task: what the function returned, or why it failed."""
 
     value: Any
     fault: str
@@ -38,25 +33,15 @@ class Outcome(NamedTuple):
 
 @dataclass
 class ConversionReport:
-    """What a conversion of annotations made.
+    """What a conversion of annotations made, in files and numbers."""
 
-    Attributes:
-        files: Written annotation files.
-        skipped: Annotation files that existed already.
-        images: Number of converted images.
-        entities: Number of entities in the written files.
-        crowds: Number of crowd segments that were left out.
-        lost: Number of entities that are too small for a pixel.
-        faults: A message for each image that is left out.
-    """
-
-    files: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)  # written
+    skipped: list[str] = field(default_factory=list)  # existed already
     images: int = 0
     entities: int = 0
-    crowds: int = 0
-    lost: int = 0
-    faults: list[str] = field(default_factory=list)
+    crowds: int = 0  # segments that were left out
+    lost: int = 0  # entities that are too small for a pixel
+    faults: list[str] = field(default_factory=list)  # one for each image that is left out
 
     def leave_out(self, target: str, image: dict[str, Any], fault: str) -> None:
         """Tell why an image is left out of what is made."""

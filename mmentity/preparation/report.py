@@ -94,39 +94,23 @@ class Problems(list[Problem]):
 
 
 class SampleSummary(NamedTuple):
-    """What was found in one sample.
-
-    Attributes:
-        problems: Its problems.
-        entities: Number of masks, segments or classes; None where a map cannot be read.
-        unlabelled: Share of pixels without an entity, 0..1; None where it is not known.
-    """
+    """What was found in one sample; None where a mask or map cannot be read."""
 
     problems: list[Problem]
-    entities: Optional[int]
-    unlabelled: Optional[float]
+    entities: Optional[int]  # masks, segments or classes
+    unlabelled: Optional[float]  # share of pixels without an entity, 0..1
 
 
 class FileCounts(NamedTuple):
-    """What one annotation file holds.
-
-    Attributes:
-        file: Annotation file, relative to the root.
-        images: Number of images.
-        entities: Number of masks or segments.
-        most: Most entities of an image.
-        unlabelled: Sum over images of the share of pixels without an entity.
-        measured: Images of which that share is known.
-        folders: Number of images of each folder.
-    """
+    """Numbers of images and entities in one annotation file, which is named below the root."""
 
     file: str
     images: int
     entities: int
-    most: int
-    unlabelled: float
-    measured: int
-    folders: dict[str, int]
+    most: int  # of an image
+    unlabelled: float  # sum over images of the share of pixels without an entity, 0..1
+    measured: int  # images of which that share is known
+    folders: dict[str, int]  # images of each
 
     @classmethod
     def of(
@@ -157,13 +141,7 @@ class FileCounts(NamedTuple):
 
 @dataclass
 class Report:
-    """Result of a check.
-
-    Attributes:
-        counts: One :class:`FileCounts` for each annotation file.
-        problems: All problems.
-        images: Number of image files by folder.
-    """
+    """Counts of each annotation file, all problems, and the image files of each folder."""
 
     counts: list[FileCounts] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)

@@ -25,20 +25,14 @@ SMALL, LARGE = 32**2, 96**2
 
 
 class ImageStatistics(NamedTuple):
-    """What one image holds.
-
-    Attributes:
-        height: Height in px.
-        width: Width in px.
-        areas: Area of each entity in px.
-        classes: Label of each, or its category id where there is one class.
-        fault: Why the annotation cannot be read, or ''.
-    """
+    """What one image holds; sizes in px, areas in px of each entity."""
 
     height: int
     width: int
     areas: list[float]
+    # label of each entity, or its category id where there is one class
     classes: list[int]
+    # why the annotation cannot be read, or ''
     fault: str = ''
 
 
@@ -162,7 +156,8 @@ def _read_map(info: dict[str, Any]) -> ImageStatistics:
     found, pixels = np.unique(values, return_counts=True)
     areas = pixels[np.isin(found, wanted)].tolist()
     classes = [0] * len(areas) if 'id_map_path' in info else wanted.tolist()
-    return ImageStatistics(*values.shape, areas, classes)
+    height, width = values.shape
+    return ImageStatistics(height, width, areas, classes)
 
 
 def _quantiles(values: ArrayLike) -> Optional[dict[str, float]]:
