@@ -1,6 +1,6 @@
 """Check of one sample: the rules of the loader, and what only makes it suspicious.
 
-Runs in worker processes. Masks are checked on their runs, without decoding each.
+Runs in worker processes. Masks are checked on their runs, without decoding them.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,6 @@ from mmentity.datasets.rules import (
 )
 from mmentity.preparation.annotation_forms import Json
 from mmentity.preparation.report import Problems, SampleSummary
-from mmentity.structures import EntityMap
 from mmentity.structures.id_map import ids_of_colours
 from mmentity.structures.rle import Runs, box_of
 
@@ -75,15 +74,11 @@ def _check_masks(problems: Problems, sample: MaskSample) -> SampleSummary:
             for rule in (_check_area, _check_box):
                 with problems.collecting(f'{name}, {item}'):
                     rule(annotation, runs, height)
-    entities = EntityMap.from_runs(all_runs, height, width)
-    covered = sum(int(runs.lengths.sum()) for runs in all_runs)
-    if not entities.is_disjoint:
-        covered = int(entities.ids.any(axis=0).sum())
-        for first, second in np.argwhere(np.triu(entities.intersections(entities), k=1)):
-            detail = f'shares pixels with {items[second]}'
-            problems.add('overlap', f'{name}, {items[first]}', detail)
+    coverage = _cover(all_runs)
+    for first, second in coverage.overlapping:
+        problems.add('overlap', f'{name}, {items[first]}', f'shares pixels with {items[second]}')
     complete = len(all_runs) == len(annotations)
-    unlabelled = 1 - covered / (height * width) if complete else None
+    unlabelled = 1 - coverage.pixels / (height * width) if complete else None
     return SampleSummary(problems, len(annotations), unlabelled)
 
 
@@ -100,6 +95,32 @@ def _check_box(annotation: Json, runs: Runs, height: int) -> None:
     tight = [x0, y0, x1 - x0, y1 - y0]
     if bbox is not None and np.abs(np.asarray(bbox, float) - tight).max() > BOX_TOLERANCE_PX:
         raise SampleError(f'box {bbox}, that of the mask is {tight}', 'wrong-box')
+
+
+class _Coverage(NamedTuple):
+    """Number of covered pixels, and pairs of masks that overlap."""
+
+    pixels: int
+    overlapping: list[tuple[int, int]]
+
+
+def _cover(all_runs: list[Runs]) -> _Coverage:
+    """Count covered pixels and find overlapping pairs, one for each later mask."""
+    if not all_runs:
+        return _Coverage(0, [])
+    starts = np.concatenate([runs.starts for runs in all_runs])
+    ends = starts + np.concatenate([runs.lengths for runs in all_runs])
+    masks = np.repeat(np.arange(len(all_runs)), [len(runs.starts) for runs in all_runs])
+    order = np.argsort(starts, kind='stable')
+    starts, ends, masks = starts[order], ends[order], masks[order]
+    furthest = np.maximum.accumulate(ends)
+    before = np.concatenate(([0], furthest))[:-1]
+    pixels = int(np.maximum(ends - np.maximum(starts, before), 0).sum())
+    overlapping = np.flatnonzero(starts < before)
+    # the run that ends last is one that a run overlaps
+    others = masks[np.searchsorted(furthest, before[overlapping])]
+    pairs = set(zip(others.tolist(), masks[overlapping].tolist()))
+    return _Coverage(pixels, sorted(pair for pair in pairs if pair[0] != pair[1]))
 
 
 def _check_map(problems: Problems, sample: MapSample) -> SampleSummary:
