@@ -29,21 +29,13 @@ NAMES = {
 
 
 class AnnotationFile(NamedTuple):
-    """One annotation file of EntitySeg.
-
-    Attributes:
-        path: The file.
-        task: ``'entity'``, ``'instance'``, ``'semantic'`` or ``'panoptic'``.
-        part: Folder of the images, ``'01'``..``'03'``, or ``'010203'`` for all.
-        split: ``'train'`` or ``'val'``.
-        low_resolution: Whether it belongs to ``images_lr``.
-    """
+    """One annotation file of EntitySeg, and what its name says."""
 
     path: Path
-    task: str
-    part: str
-    split: str
-    low_resolution: bool
+    task: str  # a key of TASK_FOLDERS
+    part: str  # a key of FOLDERS, or MERGED
+    split: str  # one of SPLITS
+    low_resolution: bool  # whether it belongs to images_lr
 
     @property
     def images(self) -> str:
@@ -80,11 +72,7 @@ def image_folder(low_resolution: bool) -> str:
 def annotation_file(
     annotations: Path, task: str, part: str, split: str, low_resolution: bool = False
 ) -> AnnotationFile:
-    """Name an annotation file of :class:`AnnotationFile`'s fields as the release does.
-
-    Args:
-        annotations: Folder of the annotations of all tasks.
-    """
+    """Name an annotation file below the folder of all annotations, as the release does."""
     name = _names(task, part, split, low_resolution)[0]
     path = Path(annotations) / TASK_FOLDERS[task] / name
     return AnnotationFile(path, task, part, split, low_resolution)

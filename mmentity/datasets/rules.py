@@ -52,11 +52,7 @@ def decoding_image(path: str) -> AbstractContextManager[None]:
 
 
 def probe_image(path: str) -> Size:
-    """Decode an image as coarsely as its format allows, so that a truncated file is found.
-
-    Returns:
-        ``(height, width)`` px, EXIF orientation applied.
-    """
+    """Return ``(height, width)`` px, EXIF applied; decodes coarsely to find a truncated file."""
     with decoding_image(path), Image.open(path) as image:
         width, height = image.size
         turned = image.getexif().get(ORIENTATION, 1) >= FIRST_TURNED

@@ -31,15 +31,7 @@ class PanopticImage(NamedTuple):
 
 
 def with_masks(rows: Iterable[Json], entities: EntityMap) -> list[Json]:
-    """Give the rows of entities their masks, and skip those without a pixel.
-
-    Args:
-        rows: What a COCO json says of each entity besides.
-        entities: Their K entities.
-
-    Returns:
-        Rows with ``segmentation``, ``area`` and ``bbox``.
-    """
+    """Give COCO's rows of entities ``segmentation``, ``area`` and ``bbox``; skip empty ones."""
     return [
         {**row, 'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()}, **extent}
         for row, rle, extent in zip(rows, entities.rles(), _extents(entities))
@@ -77,11 +69,8 @@ def panoptic_json(images: Sequence[Json], segments_infos: Sequence[list[Json]]) 
 def panoptic_segments(entities: EntityMap, category_ids: ArrayLike) -> PanopticImage:
     """Make the panoptic ground truth of one image.
 
-    Each thing is a segment; the stuff of one category is one segment.
-
-    Args:
-        entities: K entities.
-        category_ids: Id of each in the entity table.
+    Each thing is a segment; the stuff of one category is one segment. The category
+    ids, int ``(K,)``, are those of the entity table.
     """
     categories = {category.entity_id: category for category in panoptic_categories()}
     segment_of = np.zeros(entities.num_entities + 1, dtype=np.int32)
@@ -106,14 +95,9 @@ def panoptic_segments(entities: EntityMap, category_ids: ArrayLike) -> PanopticI
 
 
 def semantic_map(entities: EntityMap, category_ids: ArrayLike) -> np.ndarray:
-    """Make the semantic map of one image.
+    """Make the semantic map of one image, uint8 ``(H, W)``: 0..149, 255 where no class is.
 
-    Args:
-        entities: K entities.
-        category_ids: Id of each in the entity table.
-
-    Returns:
-        uint8 ``(H, W)``: classes 0..149, 255 where no class is.
+    The category ids, int ``(K,)``, are those of the entity table.
     """
     classes = {category.entity_id: category.id for category in semantic_categories()}
     class_of = np.full(entities.num_entities + 1, IGNORED, dtype=np.uint8)

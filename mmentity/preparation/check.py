@@ -46,9 +46,6 @@ def check_entityseg(
             is reported, 0..1.
         workers: Processes; by default one for each processor.
 
-    Returns:
-        :class:`Report` with the counts and everything that is wrong.
-
     Raises:
         FileNotFoundError: If there is no such folder.
 

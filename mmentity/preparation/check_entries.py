@@ -33,23 +33,18 @@ class _Entry(NamedTuple):
 
 
 class Entries:
-    """What one annotation file lists.
+    """What one annotation file lists, and what is wrong with its entries.
 
     Args:
         root: Folder of EntitySeg.
         file: The annotation file.
         probes: Size of each image file below ``images/``, or why it is unusable.
-
-    Attributes:
-        names: How often each image is listed.
-        samples: The annotations of each image, for :func:`check_sample`.
-        problems: What is wrong with the entries.
-        readable: Whether the file can be read at all.
     """
 
     def __init__(self, root: Path, file: AnnotationFile, probes: Mapping[str, Outcome]) -> None:
         self.root, self.file, self.probes = root, file, probes
         self.problems = Problems(file.path.relative_to(root).as_posix())
+        # how often each image is listed
         self.names: Counter[str] = Counter()
         self.samples: list[Sample] = []
         self.images: dict[Any, _Entry] = {}
@@ -133,11 +128,7 @@ class Entries:
                     self._add_map(name, pair.seg, size, None)
 
     def _check_image(self, name: str, size: Optional[Size], place: str) -> Optional[Size]:
-        """Check that a listed image is new, exists, and has the size of its entry.
-
-        Returns:
-            Size of the file, where it is known.
-        """
+        """Check that a listed image is new and as its entry says; return the size of its file."""
         if name in self.names:
             self.problems.add('repeated-image', name, f'again in {place}')
         self.names[name] += 1

@@ -32,9 +32,6 @@ def convert_coco_panoptic(
         out: Json to write.
         workers: Processes; by default one for each processor.
 
-    Returns:
-        :class:`ConversionReport`.
-
     Raises:
         FileNotFoundError: If the json or the folder does not exist.
         ValueError: If the json is not a COCO panoptic one.
@@ -78,17 +75,10 @@ def _task(ann_file: str, seg_dir: str, images: dict[Any, Json], row: Json) -> li
 
 
 def convert_segments(task: list) -> list:
-    """Convert the segments of one image.
+    """Make the annotations of one image, and count its crowd segments.
 
     Args:
-        task: Entry of the image, folder of the PNGs, name of its PNG, and
-            ``segments_info``.
-
-    Returns:
-        Its annotations, and the number of crowd segments.
-
-    Raises:
-        ValueError: If the PNG is unusable.
+        task: Entry of the image, folder of the PNGs, name of its PNG, ``segments_info``.
     """
     image, seg_dir, name, segments = task
     path = path_inside(seg_dir, name)

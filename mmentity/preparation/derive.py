@@ -53,9 +53,6 @@ def derive_annotations(
         overwrite: Make a split again that is there.
         workers: Processes; by default one for each processor.
 
-    Returns:
-        :class:`ConversionReport`.
-
     Raises:
         FileNotFoundError: If there are no entity annotations of the folder.
         ValueError: If the entity annotations are class-agnostic.
@@ -163,14 +160,10 @@ def class_of(annotation: Json, path: Union[str, Path]) -> int:
 
 
 def write_maps(task: list) -> list[Json]:
-    """Write the panoptic and semantic maps of one image.
+    """Write the panoptic and semantic maps of one image and return its ``segments_info``.
 
     Args:
-        task: Entry of the image, folders of both kinds of maps, and the
-            annotations of the image.
-
-    Returns:
-        ``segments_info`` of the panoptic map.
+        task: Entry of the image, folders of both kinds of maps, annotations of the image.
     """
     image, folders, rows = task
     masks = [row['segmentation'] for row in rows]

@@ -131,15 +131,6 @@ def items_of_list(root: Union[str, Path], list_file: Union[str, Path]) -> list[I
     return items
 
 
-def default_items(
-    root: Union[str, Path], list_file: Optional[str], ann_files: Sequence[str]
-) -> Listing:
-    """List the items of a list if there is one, of annotation files otherwise."""
-    if list_file:
-        return Listing(items_of_list(root, list_file), [])
-    return items_of_annotations(root, ann_files)
-
-
 def download(
     root: Union[str, Path],
     items: Iterable[Item],

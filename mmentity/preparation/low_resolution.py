@@ -62,9 +62,6 @@ def make_low_resolution(
         overwrite: Make files again that are there.
         workers: Processes; by default one for each processor.
 
-    Returns:
-        :class:`ConversionReport`.
-
     Raises:
         FileNotFoundError: If there is no annotation file to start from.
 
@@ -129,8 +126,7 @@ def resize_entry(task: list) -> list:
     """Make the low-resolution entry and annotations of one image.
 
     Args:
-        task: Entry of the image, ``(short side, long side)`` px, and the
-            annotations of the image.
+        task: Entry of the image, short and long side in px, annotations of the image.
     """
     image, sides, annotations = task
     height, width = shortest_edge_size(image['height'], image['width'], *sides)
@@ -156,11 +152,7 @@ def resize_annotations(image: Json, annotations: Sequence[Json], size: Size) -> 
 
 
 def make_image(root: Path, options: LowResolutionOptions, overwrite: bool, entry: Json) -> bool:
-    """Make one low-resolution image, unless one of its size exists.
-
-    Returns:
-        Whether it was made.
-    """
+    """Tell whether a low-resolution image was made, as none of its size existed."""
     source, target = (
         Path(path_inside(root / image_folder(low), entry['file_name'])) for low in (False, True)
     )

@@ -63,7 +63,7 @@ def run_parallel(
     title: str,
     chunk: int = 1,
 ) -> Iterator[Result]:
-    """Apply a function to all tasks in processes and show the progress.
+    """Apply a function to all tasks, in their order, and show the progress.
 
     Args:
         function: Function of one task, importable by name.
@@ -71,9 +71,6 @@ def run_parallel(
         workers: Processes, by default one for each processor; at 1 everything runs in this one.
         title: Text beside the progress bar.
         chunk: Tasks that a process takes at a time.
-
-    Yields:
-        Results in the order of the tasks.
     """
     workers = workers or default_workers()
     if workers <= 1 or len(tasks) < 2:
@@ -109,7 +106,7 @@ def convert_images(
     Args:
         function: Function of one task that returns a value for json.
         tasks: Arguments fit for json, lists that begin with the entry of an image.
-        workers: Processes; at 1 or less everything runs in this one.
+        workers: As in :func:`run_parallel`.
         target: What is made, for the progress bar and the messages.
         store: Folder of the results; the caller removes it when all is done.
         report: Gets a message for each image that is left out.

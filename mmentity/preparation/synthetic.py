@@ -59,21 +59,15 @@ class Appearance(NamedTuple):
 
 
 class DrawnScene(NamedTuple):
-    """One drawn image.
+    """One drawn image of K entities."""
 
-    Attributes:
-        img: uint8 RGB ``(H, W, 3)``.
-        entities: Its K entities.
-        category_ids: Id of each in the entity table, int ``(K,)``.
-    """
-
-    img: np.ndarray
+    img: np.ndarray  # uint8 RGB (H, W, 3)
     entities: EntityMap
-    category_ids: np.ndarray
+    category_ids: np.ndarray  # of the entity table, int (K,)
 
 
 def make_demo_data(root: Union[str, Path], options: DemoOptions = DemoOptions()) -> Path:  # noqa: B008
-    """Draw the demo data, or reuse what is there.
+    """Draw the demo data, or reuse what is there, and return its folder.
 
     Scenes are two or three textured stuff regions with things in front of each
     other; some things are thin lines, some a few px wide. The folder appears
@@ -82,9 +76,6 @@ def make_demo_data(root: Union[str, Path], options: DemoOptions = DemoOptions())
     Args:
         root: Folder to make.
         options: Size and counts.
-
-    Returns:
-        The folder.
 
     Raises:
         ValueError: If the folder holds demo data of other options.
@@ -183,16 +174,12 @@ def _colours(
     if not is_thing:
         saturation, darker = rng.uniform(0.1, 0.4), rng.uniform(0.88, 0.97)
     value = rng.uniform(0.55, 0.95)
-    tones = np.array(
-        [
-            colorsys.hsv_to_rgb(hue, saturation, value),
-            colorsys.hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker),
-        ]
-    )
+    light_tone = np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+    dark_tone = np.array(colorsys.hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker))
     u, v = _rotate(x, y, rng.uniform(0, np.pi))
     mix = kind.texture(rng, u, v)[:, None]
     light = 1 + rng.uniform(-0.4, 0.4) * (x - x.mean())[:, None]
-    return 255 * light * (mix * tones[0] + (1 - mix) * tones[1])
+    return 255 * light * (mix * light_tone + (1 - mix) * dark_tone)
 
 
 def _rotate(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
