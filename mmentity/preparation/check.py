@@ -138,16 +138,18 @@ class _Check:
         for task, low_resolution in product(TASK_FOLDERS, (False, True)):
             group = {
                 (file.split, file.part): file
-                for file in files
+                for file in self.listed
                 if (file.task, file.low_resolution) == (task, low_resolution)
             }
             names: dict[str, set[str]] = {split: set() for split in SPLITS}
-            for (split, _), file in group.items():
-                names[split] |= self.listed.get(file, set())
+            for file in group.values():
+                names[file.split] |= self.listed[file]
             for name in sorted(set.intersection(*names.values())):
                 self.add('in-both-splits', file.path.parent, name, f'{file.images}/{name}')
             for split in SPLITS:
-                self._compare_merged([group.get((split, part)) for part in (MERGED, *FOLDERS)])
+                parts = [group[split, part] for part in FOLDERS if (split, part) in group]
+                if (split, MERGED) in group and len(parts) == len(FOLDERS):
+                    self._compare_merged(group[split, MERGED], parts)
         for file in files:
             other = other_family_name(file.path.name) if file.task == 'entity' else None
             second = file.path.with_name(other or file.path.name)
@@ -155,15 +157,14 @@ class _Check:
             if is_first and file.path.read_bytes() != second.read_bytes():
                 self.add('both-names', file.path, file.path.name, f'differs from {other}')
 
-    def _compare_merged(self, files: list[Optional[AnnotationFile]]) -> None:
-        """Compare the images of the first file, which is the merged one, with the others."""
-        present = [file for file in files if file in self.listed]
-        if len(present) < len(files):
-            return
-        merged, *parts = (self.listed[file] for file in present)
-        for name in sorted(merged ^ set().union(*parts)):
-            place = 'the merged file only' if name in merged else 'the file of a folder only'
-            self.add('merged-differs', present[0].path, name, f'is in {place}')
+    def _compare_merged(self, merged: AnnotationFile, parts: list[AnnotationFile]) -> None:
+        in_merged, in_parts = (
+            self.listed[merged],
+            set().union(*(self.listed[file] for file in parts)),
+        )
+        for name in sorted(in_merged ^ in_parts):
+            place = 'the merged file only' if name in in_merged else 'the file of a folder only'
+            self.add('merged-differs', merged.path, name, f'is in {place}')
 
     def _find_unlisted(self) -> None:
         for folder, images in self.images.items():

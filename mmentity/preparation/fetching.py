@@ -77,10 +77,7 @@ class Fetcher:
 
     What has arrived stays beside the file as ``NAME.part``, and the next attempt
     or run asks for the rest, if the server tells that it still has the same file.
-
-    Args:
-        options: How long to try.
-        stop: Set by another thread to give up.
+    Another thread sets ``stop`` to make it give up.
     """
 
     def __init__(self, options: FetchOptions, stop: threading.Event) -> None:

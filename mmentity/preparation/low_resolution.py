@@ -93,7 +93,7 @@ def make_low_resolution(
     for image, (made, fault) in zip(images, run_parallel(make, images, workers, title, chunk=4)):
         report.images += bool(made)
         if fault:
-            report.leave_out(title, image, fault)
+            report.add_fault(title, image, fault)
     shutil.rmtree(root / STORE, ignore_errors=True)
     return report
 

@@ -43,7 +43,7 @@ class ConversionReport:
     lost: int = 0  # entities that are too small for a pixel
     faults: list[str] = field(default_factory=list)  # one for each image that is left out
 
-    def leave_out(self, target: str, image: dict[str, Any], fault: str) -> None:
+    def add_fault(self, target: str, image: dict[str, Any], fault: str) -> None:
         """Tell why an image is left out of what is made."""
         name = f'{image.get("file_name")} (image id {image.get("id")})'
         self.faults.append(f'{target}: {name} is left out: {fault}')
@@ -121,7 +121,7 @@ def convert_images(
         for outcome in json.loads(Path(path).read_text()):
             image, (value, fault) = next(images), outcome
             if fault:
-                report.leave_out(target, image, fault)
+                report.add_fault(target, image, fault)
             else:
                 yield image, value
 
