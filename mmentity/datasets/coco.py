@@ -38,20 +38,17 @@ class CocoInstanceEntityDataset(EntityDataset):
     def load_data_list(self) -> list[dict[str, Any]]:
         """Load the images and annotations of all files."""
         data_list: list[dict[str, Any]] = []
-        for ann_file in self.ann_files:
-            data_list += self._load_file(self._find(ann_file))
+        for ann_file in map(self._find, self.ann_files):
+            content = load_annotations(ann_file, ('images', 'annotations'), self.backend_args)
+            try:
+                data_list += self._infos(content, ann_file)
+            except (KeyError, TypeError) as error:
+                raise ValueError(
+                    f'annotation file {ann_file} is not a COCO instance json: an entry has no or '
+                    f'a wrong {error}; export it with masks'
+                ) from error
         make_image_ids_unique(data_list)
         return data_list
-
-    def _load_file(self, ann_file: str) -> list[dict[str, Any]]:
-        content = load_annotations(ann_file, ('images', 'annotations'), self.backend_args)
-        try:
-            return self._infos(content, ann_file)
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                f'annotation file {ann_file} is not a COCO instance json: an entry has no or a '
-                f'wrong {error}; export it with masks'
-            ) from error
 
     def _infos(self, content: dict[str, Any], ann_file: str) -> list[dict[str, Any]]:
         by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)

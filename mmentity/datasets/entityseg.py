@@ -75,9 +75,7 @@ class EntitySegInstanceDataset(EntitySegDataset):
         **kwargs: As in :class:`EntityDataset`.
 
     Raises:
-        FileNotFoundError: If an annotation file does not exist.
-        ValueError: If an annotation file is damaged, of another task, or has a
-            category outside the table.
+        ValueError: As in :class:`EntitySegDataset`, or for a category outside the table.
     """
 
     METAINFO = metainfo_of(instance_categories())
@@ -98,9 +96,7 @@ class EntitySegPanopticDataset(CocoEntityDataset):
         **kwargs: As in :class:`EntityDataset`.
 
     Raises:
-        FileNotFoundError: If an annotation file does not exist.
-        ValueError: If an annotation file is damaged, of another task, or has a
-            category outside the table.
+        ValueError: As in :class:`EntitySegDataset`, or for a category outside the table.
     """
 
     METAINFO = metainfo_of(panoptic_categories())
@@ -143,25 +139,19 @@ class EntitySegSemanticDataset(EntityDataset):
             key if key in self.data_prefix else other
             for key, other in (('img', 'img_path'), ('seg', 'seg_map_path'))
         )
-        pairs = [
-            Pair(
-                self.path_of(img_key, pair.img, ann_file), self.path_of(seg_key, pair.seg, ann_file)
-            )
-            for ann_file in self.ann_files
-            for pair in _read_pairs(ann_file)
-        ]
+        pairs = [(file, pair) for file in self.ann_files for pair in _read_pairs(file)]
         return [
             {
                 'img_id': number,
-                'img_path': img_path,
-                'seg_map_path': seg_map_path,
+                'img_path': self.path_of(img_key, pair.img, ann_file),
+                'seg_map_path': self.path_of(seg_key, pair.seg, ann_file),
                 'num_classes': len(self.metainfo['classes']),
                 # what mmseg's LoadAnnotations asks for
                 'label_map': None,
                 'reduce_zero_label': False,
                 'seg_fields': [],
             }
-            for number, (img_path, seg_map_path) in enumerate(pairs, start=1)
+            for number, (ann_file, pair) in enumerate(pairs, start=1)
         ]
 
     def filter_data(self) -> list[dict[str, Any]]:
@@ -169,12 +159,7 @@ class EntitySegSemanticDataset(EntityDataset):
         return self.data_list
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Refuse, as the labels are not known without reading the maps.
-
-        Raises:
-            NotImplementedError: Always; class-balanced samplers need the
-                instance or panoptic annotations.
-        """
+        """Refuse with a NotImplementedError, as only the maps tell the labels."""
         raise NotImplementedError(
             'the list of semantic maps does not tell the classes of an image; '
             'use a sampler that does not balance classes'
@@ -182,12 +167,7 @@ class EntitySegSemanticDataset(EntityDataset):
 
 
 class Pair(NamedTuple):
-    """One line of a list of semantic maps.
-
-    Attributes:
-        img: Image, below its folder.
-        seg: Its map, likewise.
-    """
+    """One line of a list of semantic maps: an image and its map, each below its folder."""
 
     img: str
     seg: str

@@ -1,7 +1,7 @@
 """EntitySeg's folders and file names, in either naming of the release."""
 
-import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -19,38 +19,23 @@ TASK_FOLDERS = {
     'semantic': 'semantic_segmentation',
     'panoptic': 'panoptic_segmentation',
 }
-# how the file names of the json files call the tasks
-_TASK_NAMES = {'entity': 'entity', 'instance': 'instances', 'panoptic': 'panoptic'}
-_PART = '(?P<part>01|02|03|010203)'
-_SPLIT = '(?P<split>train|val)'
-_LR = '(?P<lr>_lr)?'
-_PATTERNS = {
-    **{
-        task: [rf'entityv2_{_PART}_{name}_{_SPLIT}{_LR}\.json']
-        for task, name in _TASK_NAMES.items()
-    },
-    'semantic': [rf'{_SPLIT}{_LR}\.txt'],
+# file names in the naming of the release, then in that of its public copy
+NAMES = {
+    'entity': ('entityv2_{part}_entity_{split}{lr}.json', 'entityseg_{split}{_part}{lr}.json'),
+    'instance': ('entityv2_{part}_instances_{split}{lr}.json',),
+    'semantic': ('{split}{lr}.txt',),
+    'panoptic': ('entityv2_{part}_panoptic_{split}{lr}.json',),
 }
-_SHORT_PATTERN = rf'entityseg_{_SPLIT}(_(?P<part>01|02|03))?{_LR}\.json'
-_PATTERNS['entity'].append(_SHORT_PATTERN)
 
 
 class AnnotationFile(NamedTuple):
-    """One annotation file of EntitySeg.
-
-    Attributes:
-        path: The file.
-        task: ``'entity'``, ``'instance'``, ``'semantic'`` or ``'panoptic'``.
-        part: Folder of the images, ``'01'``..``'03'``, or ``'010203'`` for all.
-        split: ``'train'`` or ``'val'``.
-        low_resolution: Whether it belongs to ``images_lr``.
-    """
+    """One annotation file of EntitySeg, and what its name says."""
 
     path: Path
-    task: str
-    part: str
-    split: str
-    low_resolution: bool
+    task: str  # a key of TASK_FOLDERS
+    part: str  # a key of FOLDERS, or MERGED
+    split: str  # one of SPLITS
+    low_resolution: bool  # whether it belongs to images_lr
 
     @property
     def images(self) -> str:
@@ -87,21 +72,17 @@ def image_folder(low_resolution: bool) -> str:
 def annotation_file(
     annotations: Path, task: str, part: str, split: str, low_resolution: bool = False
 ) -> AnnotationFile:
-    """Name an annotation file as the release does.
-
-    Args:
-        annotations: Folder of the annotations of all tasks.
-        task: As in :class:`AnnotationFile`.
-        part: Likewise; a semantic file has none in its name.
-        split: Likewise.
-        low_resolution: Likewise.
-    """
-    end = '_lr' if low_resolution else ''
-    name = f'{split}{end}.txt'
-    if task != 'semantic':
-        name = f'entityv2_{part}_{_TASK_NAMES[task]}_{split}{end}.json'
+    """Name an annotation file below the folder of all annotations, as the release does."""
+    name = _names(task, part, split, low_resolution)[0]
     path = Path(annotations) / TASK_FOLDERS[task] / name
     return AnnotationFile(path, task, part, split, low_resolution)
+
+
+def _names(task: str, part: str, split: str, low_resolution: bool) -> list[str]:
+    """File names of an annotation file in each naming."""
+    end = '' if part == MERGED else f'_{part}'
+    fields = {'part': part, '_part': end, 'split': split, 'lr': '_lr' if low_resolution else ''}
+    return [name.format(**fields) for name in NAMES[task]]
 
 
 def parse_name(path: Path, task: str) -> Optional[AnnotationFile]:
@@ -111,12 +92,10 @@ def parse_name(path: Path, task: str) -> Optional[AnnotationFile]:
         >>> parse_name(Path('entityseg_val_lr.json'), 'entity').part
         '010203'
     """
-    for pattern in _PATTERNS[task]:
-        match = re.fullmatch(pattern, path.name)
-        if match:
-            fields = match.groupdict()
-            part = fields.get('part') or (CLASS_AWARE if task == 'semantic' else MERGED)
-            return AnnotationFile(path, task, part, fields['split'], bool(fields['lr']))
+    # a semantic file has no part in its name, and is of the first one
+    for fields in product((*FOLDERS, MERGED), SPLITS, (False, True)):
+        if path.name in _names(task, *fields):
+            return AnnotationFile(path, task, *fields)
     return None
 
 
@@ -133,20 +112,15 @@ def other_family_name(name: str) -> Optional[str]:
         'entityv2_02_entity_train.json'
     """
     file = parse_name(Path(name), 'entity')
-    if file is None:
-        return None
-    if re.fullmatch(_SHORT_PATTERN, name):
-        return annotation_file(Path(), *file[1:]).path.name
-    part = '' if file.part == MERGED else f'_{file.part}'
-    return f'entityseg_{file.split}{part}{"_lr" if file.low_resolution else ""}.json'
+    names = _names(*file[1:]) if file else []
+    return next((other for other in names if other != name), None)
 
 
 def annotation_files(root: Path) -> Iterator[tuple[Path, Optional[AnnotationFile]]]:
     """Go through the annotation files of EntitySeg in order.
 
     Yields:
-        Path and :class:`AnnotationFile`, or path and None for a json or txt
-        file of another name.
+        Path of a json or txt file, and what its name says; None for another name.
     """
     for task, folder in TASK_FOLDERS.items():
         for path in sorted((Path(root) / 'annotations' / folder).glob('*.*')):

@@ -7,7 +7,8 @@ data set (:mod:`mmentity.preparation.check`) to all of them.
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Optional
+from pathlib import Path
+from typing import Any, Optional, Union
 
 import numpy as np
 from PIL import Image
@@ -15,6 +16,7 @@ from PIL import Image
 from mmentity.datasets.categories import IGNORED
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.geometry import Size, shortest_edge_size
+from mmentity.datasets.paths import check_links, join_inside
 from mmentity.structures.rle import Runs, RunsSizeError, Segmentation, runs_of
 
 # the low-resolution images of EntitySeg, px
@@ -26,15 +28,16 @@ SEMANTIC_MODES = ('L', 'P', 'I;16', 'I')
 IMAGE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
+def path_inside(folder: Union[str, Path], name: str) -> str:
+    """Join a folder and a file name that must not lead out of it, through links neither."""
+    path = join_inside(folder, name)
+    check_links(folder, path)
+    return path
+
+
 @contextmanager
 def decoding(kind: str, problem: str, hint: str = '') -> Iterator[None]:
-    """Turn what Pillow raises within the block into a :class:`SampleError`.
-
-    Args:
-        kind: Kind of the error.
-        problem: What the message says before the message of Pillow.
-        hint: What to do.
-    """
+    """Turn what Pillow raises in the block into a :class:`SampleError` that says the problem."""
     try:
         yield
     except SampleError:
@@ -49,11 +52,7 @@ def decoding_image(path: str) -> AbstractContextManager[None]:
 
 
 def probe_image(path: str) -> Size:
-    """Decode an image as coarsely as its format allows, so that a truncated file is found.
-
-    Returns:
-        ``(height, width)`` px, EXIF orientation applied.
-    """
+    """Return ``(height, width)`` px, EXIF applied; decodes coarsely to find a truncated file."""
     with decoding_image(path), Image.open(path) as image:
         width, height = image.size
         turned = image.getexif().get(ORIENTATION, 1) >= FIRST_TURNED
@@ -63,13 +62,7 @@ def probe_image(path: str) -> Size:
 
 
 def check_image_size(path: str, actual: Size, expected: Sequence[Optional[int]]) -> None:
-    """Check the size of an image against that of its annotation.
-
-    Args:
-        path: The image, for the message.
-        actual: ``(height, width)`` px of the image.
-        expected: Those of the annotation; None where they are not known.
-    """
+    """Check the ``(height, width)`` px of an image against those of its annotation, if known."""
     height, width = expected
     if height is None or width is None or actual == (height, width):
         return
@@ -87,12 +80,7 @@ def check_image_size(path: str, actual: Size, expected: Sequence[Optional[int]])
 
 
 def mask_runs(segmentation: Segmentation, size: Size) -> Runs:
-    """Read the runs of one COCO segmentation, without decoding it.
-
-    Args:
-        segmentation: RLE or polygons.
-        size: ``(height, width)`` px of its image.
-    """
+    """Read the runs of one COCO segmentation of an image of ``(height, width)`` px."""
     if not segmentation or not isinstance(segmentation, (dict, list)):
         raise SampleError('a segmentation is neither an RLE nor a list of polygons', 'bad-mask')
     try:
@@ -109,7 +97,7 @@ def check_map_size(
     """Check the size of a map against that of its image.
 
     Args:
-        path: The map, for the message.
+        path: The map.
         actual: ``(height, width)`` px of the map.
         expected: Those of the image.
         other_resolution: Those of the same image in the other resolution, if known.
@@ -147,13 +135,7 @@ def semantic_values(path: str, image: Image.Image) -> np.ndarray:
 
 
 def check_classes(path: str, values: np.ndarray, num_classes: int) -> None:
-    """Check that a semantic map holds classes and the value to ignore only.
-
-    Args:
-        path: The map, for the message.
-        values: Distinct values of the map.
-        num_classes: Number of classes.
-    """
+    """Check that the distinct values of a semantic map are classes or the one to ignore."""
     unknown = values[(values >= num_classes) & (values != IGNORED)]
     if len(unknown):
         raise SampleError(
@@ -167,7 +149,7 @@ def check_segments(path: str, found: Set[int], segments: Sequence[Mapping[str, A
     """Check that a panoptic PNG holds the segments that its json lists.
 
     Args:
-        path: The PNG, for the message.
+        path: The PNG.
         found: Ids of the PNG, without 0.
         segments: Entries of ``segments_info``; those of area 0 may be absent.
     """

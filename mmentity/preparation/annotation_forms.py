@@ -4,7 +4,7 @@ All class-aware annotations of EntitySeg are derived from the entity
 annotations: entities outside the category table of a task are skipped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from mmentity.datasets.categories import (
     IGNORED,
     Category,
-    entity_categories,
     instance_categories,
     panoptic_categories,
     semantic_categories,
@@ -24,84 +23,38 @@ from mmentity.structures.id_map import colours_of_ids
 Json = dict[str, Any]
 
 
-class Scene(NamedTuple):
-    """The entities of one image.
-
-    Attributes:
-        image_id: Id of the image in the json.
-        file_name: Name of the image in the json.
-        entities: Its K entities.
-        category_ids: Id of each in the entity table, int ``(K,)``.
-    """
-
-    image_id: int
-    file_name: str
-    entities: EntityMap
-    category_ids: np.ndarray
-
-
 class PanopticImage(NamedTuple):
-    """The panoptic ground truth of one image.
-
-    Attributes:
-        png: uint8 RGB ``(H, W, 3)`` whose colours are the segment ids, 0 where
-            nothing is.
-        segments_info: Entries of its segments in the json.
-    """
+    """Panoptic colours of one image, uint8 RGB ``(H, W, 3)``, and its segments in the json."""
 
     png: np.ndarray
     segments_info: list[Json]
 
 
-def mask_fields(entities: EntityMap) -> list[Json]:
-    """Make ``segmentation``, ``area`` and ``bbox`` of each entity, as a COCO json has them."""
-    rows = zip(entities.rles(), entities.areas.tolist(), entities.boxes_xyxy_px.tolist())
+def with_masks(rows: Iterable[Json], entities: EntityMap) -> list[Json]:
+    """Give COCO's rows of entities ``segmentation``, ``area`` and ``bbox``; skip empty ones."""
     return [
-        {
-            'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()},
-            'area': area,
-            'bbox': [x0, y0, x1 - x0, y1 - y0],
-        }
-        for rle, area, (x0, y0, x1, y1) in rows
+        {**row, 'segmentation': {'size': rle['size'], 'counts': rle['counts'].decode()}, **extent}
+        for row, rle, extent in zip(rows, entities.rles(), _extents(entities))
+        if extent['area']
     ]
 
 
-def entity_json(scenes: Sequence[Scene]) -> Json:
-    """Make the json of the entity task: COCO instances, RLE masks, 644 categories."""
-    annotations: list[Json] = []
-    for scene in scenes:
-        for fields, category_id in zip(mask_fields(scene.entities), scene.category_ids):
-            if fields['area'] == 0:
-                continue
-            annotations.append(
-                {
-                    'id': len(annotations) + 1,
-                    'image_id': scene.image_id,
-                    'category_id': int(category_id),
-                    **fields,
-                    'iscrowd': 0,
-                }
-            )
-    images = [_image_row(scene) for scene in scenes]
-    return {'images': images, 'annotations': annotations, 'categories': entity_categories()}
+def _extents(entities: EntityMap) -> list[Json]:
+    """``area`` and ``bbox`` of each entity, as a COCO json has them."""
+    rows = zip(entities.areas.tolist(), entities.boxes_xyxy_px.tolist())
+    return [{'area': area, 'bbox': [x0, y0, x1 - x0, y1 - y0]} for area, (x0, y0, x1, y1) in rows]
 
 
 def instance_json(images: Sequence[Json], annotations: Sequence[Json]) -> Json:
-    """Make the json of the instance task from the rows of the entity json.
+    """Make the json of the instance task from the images and rows of the entity json.
 
-    Args:
-        images: Images of the json.
-        annotations: Annotations of the entity json; those outside of the 206
-            instance categories are skipped.
+    Rows outside of the 206 instance categories are skipped.
     """
     categories = instance_categories()
     known = {category.id for category in categories}
     kept = [row for row in annotations if row['category_id'] in known]
-    return {
-        'images': list(images),
-        'annotations': [{**row, 'id': number} for number, row in enumerate(kept, start=1)],
-        'categories': _category_rows(categories),
-    }
+    numbered = [{**row, 'id': number} for number, row in enumerate(kept, start=1)]
+    return _coco_json(images, numbered, categories)
 
 
 def panoptic_json(images: Sequence[Json], segments_infos: Sequence[list[Json]]) -> Json:
@@ -110,21 +63,14 @@ def panoptic_json(images: Sequence[Json], segments_infos: Sequence[list[Json]]) 
         {'image_id': image['id'], 'file_name': image['file_name'], 'segments_info': segments_info}
         for image, segments_info in zip(images, segments_infos)
     ]
-    return {
-        'images': list(images),
-        'annotations': annotations,
-        'categories': _category_rows(panoptic_categories()),
-    }
+    return _coco_json(images, annotations, panoptic_categories())
 
 
 def panoptic_segments(entities: EntityMap, category_ids: ArrayLike) -> PanopticImage:
     """Make the panoptic ground truth of one image.
 
-    Each thing is a segment; the stuff of one category is one segment.
-
-    Args:
-        entities: K entities.
-        category_ids: Id of each in the entity table.
+    Each thing is a segment; the stuff of one category is one segment. The category
+    ids, int ``(K,)``, are those of the entity table.
     """
     categories = {category.entity_id: category for category in panoptic_categories()}
     segment_of = np.zeros(entities.num_entities + 1, dtype=np.int32)
@@ -139,30 +85,19 @@ def panoptic_segments(entities: EntityMap, category_ids: ArrayLike) -> PanopticI
             segment_of_stuff[category_id] = len(segment_categories)
         segment_of[k] = segment_of_stuff[category_id]
     segments = EntityMap(segment_of[_flat_ids(entities)], len(segment_categories))
-    rows = zip(segment_categories, segments.areas.tolist(), segments.boxes_xyxy_px.tolist())
+    rows = zip(segment_categories, _extents(segments))
     infos = [
-        {
-            'id': number,
-            'category_id': category.id,
-            'area': area,
-            'bbox': [x0, y0, x1 - x0, y1 - y0],
-            'iscrowd': 0,
-        }
-        for number, (category, area, (x0, y0, x1, y1)) in enumerate(rows, start=1)
-        if area > 0
+        {'id': number, 'category_id': category.id, **extent, 'iscrowd': 0}
+        for number, (category, extent) in enumerate(rows, start=1)
+        if extent['area']
     ]
     return PanopticImage(colours_of_ids(segments.ids[0]), infos)
 
 
 def semantic_map(entities: EntityMap, category_ids: ArrayLike) -> np.ndarray:
-    """Make the semantic map of one image.
+    """Make the semantic map of one image, uint8 ``(H, W)``: 0..149, 255 where no class is.
 
-    Args:
-        entities: K entities.
-        category_ids: Id of each in the entity table.
-
-    Returns:
-        uint8 ``(H, W)``: classes 0..149, 255 where no class is.
+    The category ids, int ``(K,)``, are those of the entity table.
     """
     classes = {category.entity_id: category.id for category in semantic_categories()}
     class_of = np.full(entities.num_entities + 1, IGNORED, dtype=np.uint8)
@@ -179,13 +114,8 @@ def _flat_ids(entities: EntityMap) -> np.ndarray:
     return flat
 
 
-def _image_row(scene: Scene) -> Json:
-    height, width = scene.entities.height, scene.entities.width
-    return {'id': scene.image_id, 'file_name': scene.file_name, 'height': height, 'width': width}
-
-
-def _category_rows(categories: Sequence[Category]) -> list[Json]:
-    return [
-        {'id': category.id, 'name': category.name, 'isthing': int(category.is_thing)}
-        for category in sorted(categories)
-    ]
+def _coco_json(
+    images: Sequence[Json], annotations: list[Json], categories: Sequence[Category]
+) -> Json:
+    rows = [{'id': c.id, 'name': c.name, 'isthing': int(c.is_thing)} for c in sorted(categories)]
+    return {'images': list(images), 'annotations': annotations, 'categories': rows}

@@ -7,10 +7,9 @@ from typing import Any, Optional
 from PIL import Image
 
 from mmentity.datasets.base import load_annotations
-from mmentity.datasets.paths import check_links, join_inside
-from mmentity.datasets.rules import check_map_size, check_segments
-from mmentity.preparation.annotation_forms import Json, mask_fields
-from mmentity.preparation.parallel import ConversionReport, convert_images, default_workers
+from mmentity.datasets.rules import check_map_size, check_segments, path_inside
+from mmentity.preparation.annotation_forms import Json, with_masks
+from mmentity.preparation.parallel import ConversionReport, convert_images
 from mmentity.structures import EntityMap
 from mmentity.structures.id_map import entity_ids, read_id_map
 from mmentity.utils.files import write_json
@@ -33,9 +32,6 @@ def convert_coco_panoptic(
         out: Json to write.
         workers: Processes; by default one for each processor.
 
-    Returns:
-        :class:`ConversionReport`.
-
     Raises:
         FileNotFoundError: If the json or the folder does not exist.
         ValueError: If the json is not a COCO panoptic one.
@@ -53,17 +49,12 @@ def convert_coco_panoptic(
     report, store = ConversionReport(), Path(f'{out}.parts')
     kept: list[Json] = []
     annotations: list[Json] = []
-    for image, value in convert_images(
-        convert_segments,
-        tasks,
-        workers or default_workers(),
-        Path(out).name,
-        store,
-        report,
+    for image, (rows, crowds) in convert_images(
+        convert_segments, tasks, workers, Path(out).name, store, report
     ):
         kept.append(image)
-        report.crowds += value['crowds']
-        for row in value['rows']:
+        report.crowds += crowds
+        for row in rows:
             annotations.append({'id': len(annotations) + 1, 'image_id': image['id'], **row})
     result: Json = {key: content[key] for key in ('info', 'licenses') if key in content}
     result.update(images=kept, annotations=annotations, categories=content['categories'])
@@ -83,31 +74,19 @@ def _task(ann_file: str, seg_dir: str, images: dict[Any, Json], row: Json) -> li
     return [image, str(seg_dir), row['file_name'], row['segments_info']]
 
 
-def convert_segments(task: list) -> dict[str, Any]:
-    """Convert the segments of one image.
+def convert_segments(task: list) -> list:
+    """Make the annotations of one image, and count its crowd segments.
 
     Args:
-        task: Entry of the image, folder of the PNGs, name of its PNG, and
-            ``segments_info``.
-
-    Returns:
-        ``rows``: fields of its annotations; ``crowds``: number of crowd segments.
-
-    Raises:
-        ValueError: If the PNG is unusable.
+        task: Entry of the image, folder of the PNGs, name of its PNG, ``segments_info``.
     """
     image, seg_dir, name, segments = task
-    path = join_inside(seg_dir, name)
-    check_links(seg_dir, path)
+    path = path_inside(seg_dir, name)
     with Image.open(path) as png:
         ids = read_id_map(png, 'colours')
     check_map_size(path, ids.shape, (image['height'], image['width']))
     check_segments(path, set(entity_ids(ids).tolist()), segments)
     kept = [segment for segment in segments if not segment.get('iscrowd', 0)]
     entities = EntityMap.from_segment_ids(ids, [segment['id'] for segment in kept])
-    rows = [
-        {'category_id': segment['category_id'], **fields, 'iscrowd': 0}
-        for segment, fields in zip(kept, mask_fields(entities))
-        if fields['area']
-    ]
-    return {'rows': rows, 'crowds': len(segments) - len(kept)}
+    rows = [{'category_id': segment['category_id'], 'iscrowd': 0} for segment in kept]
+    return [with_masks(rows, entities), len(segments) - len(kept)]

@@ -2,7 +2,7 @@
 
 import shutil
 from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import Optional, Union
 
 from PIL import Image
 
@@ -11,12 +11,11 @@ from mmentity.datasets.layout import (
     CLASS_AWARE,
     FOLDERS,
     MERGED,
-    SPLITS,
     AnnotationFile,
     annotation_file,
     entity_files,
 )
-from mmentity.datasets.paths import check_links, join_inside
+from mmentity.datasets.rules import path_inside
 from mmentity.preparation.annotation_forms import (
     Json,
     instance_json,
@@ -24,11 +23,12 @@ from mmentity.preparation.annotation_forms import (
     panoptic_segments,
     semantic_map,
 )
-from mmentity.preparation.parallel import ConversionReport, convert_images, default_workers
+from mmentity.preparation.parallel import ConversionReport, convert_images
 from mmentity.structures import EntityMap
 from mmentity.utils.files import whole_file, write_json
 
 KEYS = ('id', 'image_id', 'category_id', 'segmentation', 'area', 'bbox', 'iscrowd')
+TASKS = ('instance', 'panoptic', 'semantic')
 
 
 def derive_annotations(
@@ -53,9 +53,6 @@ def derive_annotations(
         overwrite: Make a split again that is there.
         workers: Processes; by default one for each processor.
 
-    Returns:
-        :class:`ConversionReport`.
-
     Raises:
         FileNotFoundError: If there are no entity annotations of the folder.
         ValueError: If the entity annotations are class-agnostic.
@@ -64,69 +61,45 @@ def derive_annotations(
         >>> derive_annotations('data/entityseg').faults
         []
     """
-    root = Path(root)
-    out = Path(out) if out else root / 'annotations'
-    report, found = ConversionReport(), False
-    for split in SPLITS:
-        source = _source(root, split, low_resolution)
-        if source is None:
-            continue
-        found = True
-        targets = _Targets.of(out, split, low_resolution)
-        existing = [str(file.path) for file in targets if file.path.is_file()]
-        if existing and not overwrite:
-            report.skipped += existing
-        else:
-            _derive_split(source, targets, out / '.derive', workers or default_workers(), report)
-    if not found:
+    files = entity_files(Path(root), low_resolution)
+    # the file of the folder, or else the merged one
+    sources = {f.split: f for part in (MERGED, CLASS_AWARE) for f in files if f.part == part}
+    if not sources:
         raise FileNotFoundError(
             f'{root}/annotations/entity_segmentation holds no entity annotations of '
             f'{FOLDERS[CLASS_AWARE]}; see docs/data.md for the layout'
         )
+    out = Path(out or Path(root) / 'annotations')
+    report = ConversionReport()
+    for split, source in sources.items():
+        targets = [annotation_file(out, t, CLASS_AWARE, split, low_resolution) for t in TASKS]
+        existing = [str(file.path) for file in targets if file.path.is_file()]
+        if existing and not overwrite:
+            report.skipped += existing
+        else:
+            _derive_split(source, targets, out / '.derive', workers, report)
     return report
 
 
-def _source(root: Path, split: str, low_resolution: bool) -> Optional[AnnotationFile]:
-    """Return the entity file of the folder, or else the merged one."""
-    files = {file.part: file for file in entity_files(root, low_resolution) if file.split == split}
-    return files.get(CLASS_AWARE) or files.get(MERGED)
-
-
-class _Targets(NamedTuple):
-    """The annotation files of one split."""
-
-    instance: AnnotationFile
-    panoptic: AnnotationFile
-    semantic: AnnotationFile
-
-    @classmethod
-    def of(cls, annotations: Path, split: str, low_resolution: bool) -> '_Targets':
-        return cls(
-            *(
-                annotation_file(annotations, task, CLASS_AWARE, split, low_resolution)
-                for task in cls._fields
-            )
-        )
-
-
 def _derive_split(
-    source: AnnotationFile, targets: _Targets, store: Path, workers: int, report: ConversionReport
+    source: AnnotationFile,
+    targets: list[AnnotationFile],
+    store: Path,
+    workers: Optional[int],
+    report: ConversionReport,
 ) -> None:
+    instance, panoptic, semantic = targets
     content = load_annotations(str(source.path), ('images', 'annotations'))
     images = _images_of_folder(content)
     rows = _rows_of_images(content, images, source.path)
-    folders = [str(targets.panoptic.maps), str(targets.semantic.maps)]
+    folders = [str(panoptic.maps), str(semantic.maps)]
     tasks = [[image, folders, rows[image['id']]] for image in images]
-    kept, infos, instances = [], [], []
-    for image, segments_info in convert_images(
-        write_maps, tasks, workers, source.path.name, store, report
-    ):
-        kept.append(image)
-        infos.append(segments_info)
-        instances += rows[image['id']]
-    write_json(targets.instance.path, instance_json(kept, instances))
-    write_json(targets.panoptic.path, panoptic_json(kept, infos))
-    with whole_file(targets.semantic.path) as partial:
+    converted = list(convert_images(write_maps, tasks, workers, source.path.name, store, report))
+    kept = [image for image, _ in converted]
+    instances = [row for image in kept for row in rows[image['id']]]
+    write_json(instance.path, instance_json(kept, instances))
+    write_json(panoptic.path, panoptic_json(kept, [infos for _, infos in converted]))
+    with whole_file(semantic.path) as partial:
         names = [image['file_name'] for image in kept]
         partial.write_text(''.join(f'{name} {_map_name(name)}\n' for name in names))
     report.files += [str(file.path) for file in targets]
@@ -157,10 +130,10 @@ def _rows_of_images(content: Json, images: list[Json], path: Path) -> dict[int, 
             row = {key: annotation[key] for key in KEYS if key in annotation}
             row['category_id'] = class_of(annotation, path)
             rows[annotation['image_id']].append(row)
-    classes = {row['category_id'] for image_rows in rows.values() for row in image_rows}
-    if len(classes) == 1 and sum(map(len, rows.values())) > 100:
+    classes = [row['category_id'] for image_rows in rows.values() for row in image_rows]
+    if len(classes) > 100 and len(set(classes)) == 1:
         raise ValueError(
-            f'all entities of {path} are of category {classes.pop()}: the file is class-agnostic; '
+            f'all entities of {path} are of category {classes[0]}: the file is class-agnostic; '
             'take the one whose category ids are those of the 644 categories'
         )
     return rows
@@ -187,14 +160,10 @@ def class_of(annotation: Json, path: Union[str, Path]) -> int:
 
 
 def write_maps(task: list) -> list[Json]:
-    """Write the panoptic and semantic maps of one image.
+    """Write the panoptic and semantic maps of one image and return its ``segments_info``.
 
     Args:
-        task: Entry of the image, folders of both kinds of maps, and the
-            annotations of the image.
-
-    Returns:
-        ``segments_info`` of the panoptic map.
+        task: Entry of the image, folders of both kinds of maps, annotations of the image.
     """
     image, folders, rows = task
     masks = [row['segmentation'] for row in rows]
@@ -202,9 +171,7 @@ def write_maps(task: list) -> list[Json]:
     category_ids = [row['category_id'] for row in rows]
     panoptic = panoptic_segments(entities, category_ids)
     for folder, values in zip(folders, (panoptic.png, semantic_map(entities, category_ids))):
-        path = join_inside(folder, _map_name(image['file_name']))
-        check_links(folder, path)
-        with whole_file(path) as partial:
+        with whole_file(path_inside(folder, _map_name(image['file_name']))) as partial:
             Image.fromarray(values).save(partial)
     return panoptic.segments_info
 

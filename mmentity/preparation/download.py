@@ -1,10 +1,11 @@
 """Download of EntitySeg from the addresses of its release."""
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 from urllib.parse import urlsplit
@@ -13,23 +14,20 @@ from terminaltables import AsciiTable
 
 from mmentity.datasets.base import load_annotations
 from mmentity.datasets.layout import entity_files, image_folder
-from mmentity.datasets.paths import check_links, join_inside
+from mmentity.datasets.rules import path_inside
 from mmentity.preparation.fetching import Fetcher, FetchError, FetchOptions, Item, fault_of
 from mmentity.utils.files import write_json
 from mmentity.utils.progress import show_progress
 
 # the release's own key, then those of COCO
 URL_KEYS = ('url_image', 'coco_url', 'flickr_url')
+# address, name, number of bytes, digest
+LIST_LINE = re.compile(r'(\S+)\s+(\S+)(?:\s+(?:([0-9]+)|((?:sha256|md5):\S*)))?')
 
 
-class Failure(NamedTuple):
-    """One file that could not be fetched.
-
-    Attributes:
-        path: Name below the root.
-        url: Its address, or '' where none is known.
-        reason: Why.
-    """
+@dataclass(frozen=True)
+class Failure:
+    """One file that could not be fetched: its name below the root, its address or '', and why."""
 
     path: str
     url: str
@@ -45,13 +43,7 @@ class Listing(NamedTuple):
 
 @dataclass
 class DownloadReport:
-    """What was fetched.
-
-    Attributes:
-        fetched: Number of files that were fetched.
-        there: Number of files that existed already.
-        failures: One :class:`Failure` for each file that is missing.
-    """
+    """Number of files that were fetched, of those that were there, and those that are missing."""
 
     fetched: int = 0
     there: int = 0
@@ -65,10 +57,7 @@ class DownloadReport:
 
     def write(self, path: Union[str, Path]) -> None:
         """Write everything as json."""
-        failures = [failure._asdict() for failure in self.failures]
-        write_json(
-            path, {'fetched': self.fetched, 'there': self.there, 'failures': failures}, indent=1
-        )
+        write_json(path, asdict(self), indent=1)
 
 
 def items_of_annotations(root: Union[str, Path], ann_files: Sequence[str] = ()) -> Listing:
@@ -76,7 +65,7 @@ def items_of_annotations(root: Union[str, Path], ann_files: Sequence[str] = ()) 
 
     Args:
         root: Folder of EntitySeg.
-        ann_files: Annotation files; by default all entity files of the root that
+        ann_files: Annotation files; by default the entity files of the root that
             belong to the original images.
 
     Raises:
@@ -91,18 +80,18 @@ def items_of_annotations(root: Union[str, Path], ann_files: Sequence[str] = ()) 
             f'{root}/annotations/entity_segmentation holds no annotation file; get those of the '
             'release first, they hold the addresses of the images'
         )
-    items: dict[Path, Item] = {}
-    failures: dict[Path, Failure] = {}
+    items: dict[str, Item] = {}
+    failures: dict[str, Failure] = {}
     for path in paths:
         for image in load_annotations(str(path), ('images',))['images']:
             name = image['file_name']
             try:
-                target = _target(root / image_folder(False), name)
+                target = path_inside(root / image_folder(False), name)
             except ValueError as error:
                 raise ValueError(f'in annotation file {path} {error}') from error
             url = next((image[key] for key in URL_KEYS if image.get(key)), '')
             if url:
-                items[target] = Item(url, target, (image['height'], image['width']))
+                items[target] = Item(url, Path(target), (image['height'], image['width']))
             else:
                 source = image.get('url_dataset') or image.get('img_source') or 'unknown'
                 failures[target] = Failure(name, '', f'no address; it is of the data set {source}')
@@ -128,29 +117,18 @@ def items_of_list(root: Union[str, Path], list_file: Union[str, Path]) -> list[I
     items = []
     lines = Path(list_file).read_text(encoding='utf-8').splitlines()
     for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if not words or words[0].startswith('#'):
+        if not line.strip() or line.lstrip().startswith('#'):
             continue
-        check = words[2] if len(words) == 3 else ''
-        is_digest = check.startswith(('sha256:', 'md5:'))
-        if len(words) not in (2, 3) or not (is_digest or check.isdigit() or not check):
+        match = LIST_LINE.fullmatch(line.strip())
+        if match is None:
             raise ValueError(
                 f'line {number} of {list_file} is {line!r}; it must be an address, a file name '
                 'and perhaps the number of bytes, sha256:HEX or md5:HEX'
             )
-        num_bytes = int(check) if check.isdigit() else None
-        target = _target(Path(root), words[1])
-        items.append(Item(words[0], target, None, num_bytes, check if is_digest else None))
+        url, name, num_bytes, digest = match.groups()
+        target = Path(path_inside(root, name))
+        items.append(Item(url, target, None, int(num_bytes) if num_bytes else None, digest))
     return items
-
-
-def default_items(
-    root: Union[str, Path], list_file: Optional[str], ann_files: Sequence[str]
-) -> Listing:
-    """List the items of a list if there is one, of annotation files otherwise."""
-    if list_file:
-        return Listing(items_of_list(root, list_file), [])
-    return items_of_annotations(root, ann_files)
 
 
 def download(
@@ -192,20 +170,11 @@ def download(
                 report.there += reason is None
                 report.fetched += reason == ''
                 if reason:
-                    report.failures.append(Failure(_below(item.path, root), item.url, reason))
+                    path = item.path
+                    name = path.relative_to(root) if path.is_relative_to(root) else path
+                    report.failures.append(Failure(name.as_posix(), item.url, reason))
         except BaseException:
             # an interrupt lets the threads end at their next block
             stop.set()
             raise
     return report
-
-
-def _target(folder: Path, name: str) -> Path:
-    """Name the file to write; refuses a name that leads out of the folder."""
-    path = Path(join_inside(folder, name))
-    check_links(folder, path)
-    return path
-
-
-def _below(path: Path, root: Union[str, Path]) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

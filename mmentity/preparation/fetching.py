@@ -35,21 +35,13 @@ CONTENT_RANGE = re.compile(r'bytes (\d+)-\d+/(\d+|\*)')
 
 
 class Item(NamedTuple):
-    """One file to fetch.
-
-    Attributes:
-        url: Address, http or https.
-        path: Where it goes.
-        image_size: ``(height, width)`` px that an image must have.
-        num_bytes: Length that it must have.
-        digest: ``'sha256:...'`` or ``'md5:...'`` that it must have.
-    """
+    """One file to fetch: its address, where it goes, and what is known of it."""
 
     url: str
     path: Path
-    image_size: Optional[Size] = None
+    image_size: Optional[Size] = None  # px
     num_bytes: Optional[int] = None
-    digest: Optional[str] = None
+    digest: Optional[str] = None  # 'sha256:...' or 'md5:...'
 
 
 @dataclass(frozen=True)
@@ -85,10 +77,7 @@ class Fetcher:
 
     What has arrived stays beside the file as ``NAME.part``, and the next attempt
     or run asks for the rest, if the server tells that it still has the same file.
-
-    Args:
-        options: How long to try.
-        stop: Set by another thread to give up.
+    Another thread sets ``stop`` to make it give up.
     """
 
     def __init__(self, options: FetchOptions, stop: threading.Event) -> None:

@@ -5,21 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import Optional, Union
 
 from PIL import Image, ImageOps
 
 from mmentity.datasets.base import load_annotations
 from mmentity.datasets.geometry import Size, shortest_edge_size
-from mmentity.datasets.layout import AnnotationFile, entity_files, image_folder, other_family_name
-from mmentity.datasets.paths import check_links, join_inside
-from mmentity.datasets.rules import LOW_LONG_SIDE, LOW_SHORT_SIDE, check_image_size
-from mmentity.preparation.annotation_forms import Json, mask_fields
+from mmentity.datasets.layout import entity_files, image_folder, other_family_name
+from mmentity.datasets.rules import LOW_LONG_SIDE, LOW_SHORT_SIDE, check_image_size, path_inside
+from mmentity.preparation.annotation_forms import Json, with_masks
 from mmentity.preparation.parallel import (
     ConversionReport,
     attempt,
     convert_images,
-    default_workers,
     run_parallel,
 )
 from mmentity.structures import EntityMap
@@ -64,9 +62,6 @@ def make_low_resolution(
         overwrite: Make files again that are there.
         workers: Processes; by default one for each processor.
 
-    Returns:
-        :class:`ConversionReport`.
-
     Raises:
         FileNotFoundError: If there is no annotation file to start from.
 
@@ -74,7 +69,7 @@ def make_low_resolution(
         >>> make_low_resolution('data/entityseg').faults
         []
     """
-    root, workers = Path(root), workers or default_workers()
+    root = Path(root)
     files = entity_files(root)
     if not files:
         raise FileNotFoundError(
@@ -88,68 +83,55 @@ def make_low_resolution(
     for file in files:
         content = load_annotations(str(file.path), ('images', 'annotations'))
         entries.update({image['file_name']: image for image in content['images']})
-        if overwrite or not _exists(file):
-            _make_annotations(root / STORE, file, content, options, workers, report)
-    tasks = [_ImageTask(root, image, options, overwrite) for image in entries.values()]
-    make = partial(attempt, make_image)
-    for task, (made, fault) in zip(
-        tasks, run_parallel(make, tasks, workers, image_folder(True), chunk=4)
-    ):
+        target = file.with_low_resolution().path
+        # in either naming
+        names = {target.name, other_family_name(target.name) or target.name}
+        if overwrite or not any(target.with_name(name).is_file() for name in names):
+            _make_annotations(root / STORE, target, content, options, workers, report)
+    images, title = list(entries.values()), image_folder(True)
+    make = partial(attempt, partial(make_image, root, options, overwrite))
+    for image, (made, fault) in zip(images, run_parallel(make, images, workers, title, chunk=4)):
         report.images += bool(made)
         if fault:
-            name = task.image.get('file_name')
-            report.faults.append(f'{image_folder(True)}: {name} is left out: {fault}')
+            report.add_fault(title, image, fault)
     shutil.rmtree(root / STORE, ignore_errors=True)
     return report
 
 
-def _exists(file: AnnotationFile) -> bool:
-    """Tell whether the low-resolution file exists, in either naming."""
-    target = file.with_low_resolution().path
-    other = other_family_name(target.name)
-    return target.is_file() or bool(other and target.with_name(other).is_file())
-
-
 def _make_annotations(
     store: Path,
-    file: AnnotationFile,
+    target: Path,
     content: Json,
     options: LowResolutionOptions,
-    workers: int,
+    workers: Optional[int],
     report: ConversionReport,
 ) -> None:
-    target = file.with_low_resolution().path
     by_image: dict[int, list[Json]] = {image['id']: [] for image in content['images']}
     for annotation in content['annotations']:
         by_image.get(annotation['image_id'], []).append(annotation)
     sides = [options.short_side, options.long_side]
     tasks = [[image, sides, by_image[image['id']]] for image in content['images']]
     images, annotations = [], []
-    for image, value in convert_images(resize_entry, tasks, workers, target.name, store, report):
-        report.lost += len(by_image[image['id']]) - len(value['annotations'])
-        images.append(value['image'])
-        annotations += value['annotations']
-    content.update(images=images, annotations=annotations)
-    write_json(target, content)
+    for before, (after, rows) in convert_images(
+        resize_entry, tasks, workers, target.name, store, report
+    ):
+        report.lost += len(by_image[before['id']]) - len(rows)
+        images.append(after)
+        annotations += rows
+    write_json(target, {**content, 'images': images, 'annotations': annotations})
     report.files.append(str(target))
 
 
-def resize_entry(task: list) -> dict[str, Any]:
-    """Make the low-resolution entries of one image.
+def resize_entry(task: list) -> list:
+    """Make the low-resolution entry and annotations of one image.
 
     Args:
-        task: Entry of the image, ``(short side, long side)`` px, and the
-            annotations of the image.
-
-    Returns:
-        ``image``: new entry; ``annotations``: new annotations.
+        task: Entry of the image, short and long side in px, annotations of the image.
     """
     image, sides, annotations = task
-    size = shortest_edge_size(image['height'], image['width'], *sides)
-    return {
-        'image': {**image, 'height': size[0], 'width': size[1]},
-        'annotations': resize_annotations(image, annotations, size),
-    }
+    height, width = shortest_edge_size(image['height'], image['width'], *sides)
+    rows = resize_annotations(image, annotations, (height, width))
+    return [{**image, 'height': height, 'width': width}, rows]
 
 
 def resize_annotations(image: Json, annotations: Sequence[Json], size: Size) -> list[Json]:
@@ -165,33 +147,15 @@ def resize_annotations(image: Json, annotations: Sequence[Json], size: Size) -> 
         entities without a pixel are skipped.
     """
     masks = [annotation['segmentation'] for annotation in annotations]
-    entities = EntityMap.from_segmentations(masks, image['height'], image['width']).resize(*size)
-    return [
-        {**annotation, **fields}
-        for annotation, fields in zip(annotations, mask_fields(entities))
-        if fields['area']
-    ]
+    entities = EntityMap.from_segmentations(masks, image['height'], image['width'])
+    return with_masks(annotations, entities.resize(*size))
 
 
-class _ImageTask(NamedTuple):
-    root: Path
-    image: Json
-    options: LowResolutionOptions
-    overwrite: bool
-
-
-def make_image(task: _ImageTask) -> bool:
-    """Make one low-resolution image, unless one of its size exists.
-
-    Returns:
-        Whether it was made.
-    """
-    root, entry, options, overwrite = task
+def make_image(root: Path, options: LowResolutionOptions, overwrite: bool, entry: Json) -> bool:
+    """Tell whether a low-resolution image was made, as none of its size existed."""
     source, target = (
-        Path(join_inside(root / image_folder(low), entry['file_name'])) for low in (False, True)
+        Path(path_inside(root / image_folder(low), entry['file_name'])) for low in (False, True)
     )
-    check_links(root / image_folder(False), source)
-    check_links(root / image_folder(True), target)
     expected = (entry['height'], entry['width'])
     size = shortest_edge_size(*expected, options.short_side, options.long_side)
     if not overwrite and _has_size(target, size):

@@ -25,12 +25,7 @@ Result = TypeVar('Result')
 
 
 class Outcome(NamedTuple):
-    """Result of one task.
-
-    Attributes:
-        value: What the function returned; None where it failed.
-        fault: Why it failed, or ''.
-    """
+    """Result of one task: what the function returned, or why it failed."""
 
     value: Any
     fault: str
@@ -38,25 +33,20 @@ class Outcome(NamedTuple):
 
 @dataclass
 class ConversionReport:
-    """What a conversion of annotations made.
+    """What a conversion of annotations made, in files and numbers."""
 
-    Attributes:
-        files: Written annotation files.
-        skipped: Annotation files that existed already.
-        images: Number of converted images.
-        entities: Number of entities in the written files.
-        crowds: Number of crowd segments that were left out.
-        lost: Number of entities that are too small for a pixel.
-        faults: A message for each image that is left out.
-    """
-
-    files: list[str] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)  # written
+    skipped: list[str] = field(default_factory=list)  # existed already
     images: int = 0
     entities: int = 0
-    crowds: int = 0
-    lost: int = 0
-    faults: list[str] = field(default_factory=list)
+    crowds: int = 0  # segments that were left out
+    lost: int = 0  # entities that are too small for a pixel
+    faults: list[str] = field(default_factory=list)  # one for each image that is left out
+
+    def add_fault(self, target: str, image: dict[str, Any], fault: str) -> None:
+        """Tell why an image is left out of what is made."""
+        name = f'{image.get("file_name")} (image id {image.get("id")})'
+        self.faults.append(f'{target}: {name} is left out: {fault}')
 
 
 def default_workers() -> int:
@@ -69,22 +59,20 @@ def default_workers() -> int:
 def run_parallel(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],
-    workers: int,
+    workers: Optional[int],
     title: str,
     chunk: int = 1,
 ) -> Iterator[Result]:
-    """Apply a function to all tasks in processes and show the progress.
+    """Apply a function to all tasks, in their order, and show the progress.
 
     Args:
         function: Function of one task, importable by name.
         tasks: Arguments.
-        workers: Processes; at 1 or less everything runs in this one.
+        workers: Processes, by default one for each processor; at 1 everything runs in this one.
         title: Text beside the progress bar.
         chunk: Tasks that a process takes at a time.
-
-    Yields:
-        Results in the order of the tasks.
     """
+    workers = workers or default_workers()
     if workers <= 1 or len(tasks) < 2:
         yield from show_progress(map(function, tasks), len(tasks), title)
         return
@@ -105,7 +93,7 @@ def attempt(function: Callable[[Task], Any], task: Task) -> Outcome:
 def convert_images(
     function: Callable[[list], Any],
     tasks: Sequence[list],
-    workers: int,
+    workers: Optional[int],
     target: str,
     store: Path,
     report: ConversionReport,
@@ -118,7 +106,7 @@ def convert_images(
     Args:
         function: Function of one task that returns a value for json.
         tasks: Arguments fit for json, lists that begin with the entry of an image.
-        workers: Processes; at 1 or less everything runs in this one.
+        workers: As in :func:`run_parallel`.
         target: What is made, for the progress bar and the messages.
         store: Folder of the results; the caller removes it when all is done.
         report: Gets a message for each image that is left out.
@@ -133,8 +121,7 @@ def convert_images(
         for outcome in json.loads(Path(path).read_text()):
             image, (value, fault) = next(images), outcome
             if fault:
-                name = f'{image.get("file_name")} (image id {image["id"]})'
-                report.faults.append(f'{target}: {name} is left out: {fault}')
+                report.add_fault(target, image, fault)
             else:
                 yield image, value
 

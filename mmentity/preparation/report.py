@@ -1,12 +1,15 @@
 """The kinds of problems of a data set, and the report of a check."""
 
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional, Union
+from typing import NamedTuple, Optional, Union
 
 from terminaltables import AsciiTable
 
+from mmentity.datasets.errors import SampleError
 from mmentity.utils.files import write_json
 
 HEADER = ['annotation file', 'images', 'of folder', 'entities', 'mean', 'most', 'unlabelled']
@@ -52,15 +55,11 @@ WARNINGS = {
 KINDS = {**ERRORS, **WARNINGS}
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong.
+class Problem(NamedTuple):
+    """One thing that is wrong: a key of :data:`KINDS`, where, and what was found.
 
-    Attributes:
-        kind: Key of :data:`KINDS`.
-        file: Annotation file or folder, relative to the root.
-        item: Image, annotation or line.
-        detail: What was found.
+    ``file`` is an annotation file or folder below the root, ``item`` an image,
+    annotation or line of it.
     """
 
     kind: str
@@ -74,45 +73,61 @@ class Problem:
         return 'error' if self.kind in ERRORS else 'warning'
 
 
-@dataclass
-class FileCounts:
-    """What one annotation file holds.
+class Problems(list[Problem]):
+    """The problems of one annotation file or folder, as they are found."""
 
-    Attributes:
-        file: Annotation file, relative to the root.
-        images: Number of images.
-        entities: Number of masks or segments.
-        most: Most entities of an image.
-        unlabelled: Sum over images of the share of pixels without an entity.
-        measured: Images of which that share is known.
-        folders: Images by folder.
-    """
+    def __init__(self, file: str) -> None:
+        super().__init__()
+        self.file = file
+
+    def add(self, kind: str, item: str, detail: str) -> None:
+        """Add one problem."""
+        self.append(Problem(kind, self.file, item, detail))
+
+    @contextmanager
+    def collecting(self, item: str) -> Iterator[None]:
+        """Add the error of the rule that the block applies."""
+        try:
+            yield
+        except SampleError as error:
+            self.add(error.kind, item, str(error))
+
+
+class SampleSummary(NamedTuple):
+    """What was found in one sample; None where a mask or map cannot be read."""
+
+    problems: list[Problem]
+    entities: Optional[int]  # masks, segments or classes
+    unlabelled: Optional[float]  # share of pixels without an entity, 0..1
+
+
+class FileCounts(NamedTuple):
+    """Numbers of images and entities in one annotation file, which is named below the root."""
 
     file: str
-    images: int = 0
-    entities: int = 0
-    most: int = 0
-    unlabelled: float = 0.0
-    measured: int = 0
-    folders: dict[str, int] = field(default_factory=dict)
+    images: int
+    entities: int
+    most: int  # of an image
+    unlabelled: float  # sum over images of the share of pixels without an entity, 0..1
+    measured: int  # images of which that share is known
+    folders: dict[str, int]  # images of each
 
-    def add_image(self, name: str) -> None:
-        """Count one image."""
-        self.images += 1
-        folder = Path(name).parent.as_posix()
-        self.folders[folder] = self.folders.get(folder, 0) + 1
-
-    def add_sample(self, entities: Optional[int], unlabelled: Optional[float]) -> None:
-        """Count the entities of one image, as far as they are known."""
-        if entities is not None:
-            self.entities += entities
-            self.most = max(self.most, entities)
-        if unlabelled is not None:
-            self.unlabelled += unlabelled
-            self.measured += 1
+    @classmethod
+    def of(
+        cls, file: str, images: Mapping[str, int], samples: Sequence[SampleSummary]
+    ) -> 'FileCounts':
+        """Count the images, of which each name is listed some times, and their entities."""
+        folders: Counter[str] = Counter()
+        for name, times in images.items():
+            folders[Path(name).parent.as_posix()] += times
+        entities = [sample.entities for sample in samples if sample.entities is not None]
+        shares = [sample.unlabelled for sample in samples if sample.unlabelled is not None]
+        most = max(entities, default=0)
+        total = sum(images.values())
+        return cls(file, total, sum(entities), most, sum(shares, 0.0), len(shares), dict(folders))
 
     def row(self) -> list:
-        """Return the row of the table."""
+        """Return the row of the table, below :data:`HEADER`."""
         return [
             self.file.replace('annotations/', '', 1),
             self.images,
@@ -126,13 +141,7 @@ class FileCounts:
 
 @dataclass
 class Report:
-    """Result of a check.
-
-    Attributes:
-        counts: One :class:`FileCounts` for each annotation file.
-        problems: All problems.
-        images: Number of image files by folder.
-    """
+    """Counts of each annotation file, all problems, and the image files of each folder."""
 
     counts: list[FileCounts] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -148,21 +157,8 @@ class Report:
         return int(bool(self.problems) if strict else self.num_errors > 0)
 
     def tables(self, examples: int = 1) -> str:
-        """Format what was counted and what is wrong as two tables.
-
-        Args:
-            examples: Examples of each kind of problem.
-        """
-        header = [
-            'annotation file',
-            'images',
-            'of folder',
-            'entities',
-            'mean',
-            'most',
-            'unlabelled',
-        ]
-        table = AsciiTable([header, *(counts.row() for counts in self.counts)]).table
+        """Format what was counted and what is wrong, with some examples of each kind."""
+        table = AsciiTable([HEADER, *(counts.row() for counts in self.counts)]).table
         images = '\n'.join(f'{count:8d} in {name}' for name, count in sorted(self.images.items()))
         parts = [table, 'image files:', images or 'none']
         if self.problems:
@@ -186,6 +182,6 @@ class Report:
 
     def write(self, path: Union[str, Path]) -> None:
         """Write everything as json."""
-        problems = [{'severity': problem.severity, **asdict(problem)} for problem in self.problems]
-        files = [asdict(counts) for counts in self.counts]
+        problems = [{'severity': p.severity, **p._asdict()} for p in self.problems]
+        files = [counts._asdict() for counts in self.counts]
         write_json(path, {'images': self.images, 'files': files, 'problems': problems}, indent=1)

@@ -25,32 +25,20 @@ SMALL, LARGE = 32**2, 96**2
 
 
 class ImageStatistics(NamedTuple):
-    """What one image holds.
-
-    Attributes:
-        height: Height in px.
-        width: Width in px.
-        areas: Area of each entity in px.
-        classes: Label of each, or its category id where there is one class.
-        fault: Why the annotation cannot be read, or ''.
-    """
+    """What one image holds; sizes in px, areas in px of each entity."""
 
     height: int
     width: int
     areas: list[float]
+    # label of each entity, or its category id where there is one class
     classes: list[int]
+    # why the annotation cannot be read, or ''
     fault: str = ''
 
 
 @dataclass
 class Statistics:
-    """What a data set holds.
-
-    Attributes:
-        name: Class of the data set.
-        images: One :class:`ImageStatistics` for each image.
-        class_names: Name of each class that occurs.
-    """
+    """What a data set of some class holds, and the name of each label that occurs."""
 
     name: str
     images: list[ImageStatistics]
@@ -61,14 +49,20 @@ class Statistics:
         """Messages on the images whose annotation cannot be read."""
         return [image.fault for image in self.images if image.fault]
 
+    @property
+    def readable(self) -> list[ImageStatistics]:
+        """The images whose annotation can be read."""
+        return [image for image in self.images if not image.fault]
+
     def summary(self) -> dict[str, Any]:
         """Summarise everything in numbers, fit for json."""
-        readable = [image for image in self.images if not image.fault]
+        readable = self.readable
         areas = np.array([area for image in readable for area in image.areas], dtype=float)
         counts = np.array([len(image.areas) for image in readable])
-        sizes = np.array([(p.height * p.width, *sorted((p.height, p.width))) for p in readable])
-        covered = [sum(p.areas) / (p.height * p.width) for p in readable]
+        sizes = np.array([(image.height, image.width) for image in readable]).reshape(-1, 2)
+        covered = [sum(image.areas) / (image.height * image.width) for image in readable]
         classes = Counter(label for image in readable for label in image.classes)
+        size_classes = np.bincount(np.digitize(areas, (SMALL, LARGE)), minlength=3)
         return {
             'dataset': self.name,
             'images': len(readable),
@@ -77,14 +71,10 @@ class Statistics:
             'images without entities': int((counts == 0).sum()),
             'entities per image': _quantiles(counts),
             'entity area, px': _quantiles(areas),
-            'small, medium, large entities': [
-                int((areas < SMALL).sum()),
-                int(((areas >= SMALL) & (areas < LARGE)).sum()),
-                int((areas >= LARGE).sum()),
-            ],
+            'small, medium, large entities': size_classes.tolist(),
             'sum of areas over area of image': _quantiles(covered),
-            'short side, px': _quantiles(sizes[:, 1] if len(sizes) else []),
-            'long side, px': _quantiles(sizes[:, 2] if len(sizes) else []),
+            'short side, px': _quantiles(sizes.min(axis=1)),
+            'long side, px': _quantiles(sizes.max(axis=1)),
             'classes': [
                 {'id': label, 'name': self.class_names.get(label, str(label)), 'entities': count}
                 for label, count in classes.most_common()
@@ -135,12 +125,6 @@ def _class_names(dataset: BaseDataset, one_class: bool) -> dict[int, str]:
 
 
 def _read(info: dict[str, Any], one_class: bool) -> ImageStatistics:
-    if 'id_map_path' in info:
-        values = load_id_map(info)
-        ids, pixels = np.unique(values, return_counts=True)
-        keep = np.isin(ids, entity_ids(values, info['no_entity_ids']))
-        height, width = values.shape
-        return ImageStatistics(height, width, pixels[keep].tolist(), [0] * int(keep.sum()))
     if 'segments_info' in info:
         rows, key = info['segments_info'], 'category'
         areas = [row['area'] for row in rows]
@@ -148,7 +132,7 @@ def _read(info: dict[str, Any], one_class: bool) -> ImageStatistics:
         rows, key = info['instances'], 'bbox_label'
         areas = [_area(row, info) for row in rows]
     else:
-        return _read_semantic(info)
+        return _read_map(info)
     key = 'category_id' if one_class and all('category_id' in row for row in rows) else key
     return ImageStatistics(info['height'], info['width'], areas, [row[key] for row in rows])
 
@@ -159,14 +143,21 @@ def _area(row: dict[str, Any], info: dict[str, Any]) -> float:
     return int(runs_of(row['mask'], info['height'], info['width']).lengths.sum())
 
 
-def _read_semantic(info: dict[str, Any]) -> ImageStatistics:
-    path = info['seg_map_path']
-    with decoding('bad-map', f'{path} cannot be read'), Image.open(path) as image:
-        values = semantic_values(path, image)
-    classes, areas = np.unique(values, return_counts=True)
-    keep = classes != IGNORED
+def _read_map(info: dict[str, Any]) -> ImageStatistics:
+    """Count the pixels of each value: an entity in an id map, a class in a semantic map."""
+    if 'id_map_path' in info:
+        values = load_id_map(info)
+        wanted = entity_ids(values, info['no_entity_ids'])
+    else:
+        path = info['seg_map_path']
+        with decoding('bad-map', f'{path} cannot be read'), Image.open(path) as image:
+            values = semantic_values(path, image)
+        wanted = np.setdiff1d(values, [IGNORED])
+    found, pixels = np.unique(values, return_counts=True)
+    areas = pixels[np.isin(found, wanted)].tolist()
+    classes = [0] * len(areas) if 'id_map_path' in info else wanted.tolist()
     height, width = values.shape
-    return ImageStatistics(height, width, areas[keep].tolist(), classes[keep].tolist())
+    return ImageStatistics(height, width, areas, classes)
 
 
 def _quantiles(values: ArrayLike) -> Optional[dict[str, float]]:
@@ -181,19 +172,12 @@ def _quantiles(values: ArrayLike) -> Optional[dict[str, float]]:
 def draw_statistics(
     statistics: Statistics, summary: dict[str, Any], path: Path, most: int = 30
 ) -> None:
-    """Draw entities, areas, sizes and the most frequent classes as one PNG.
-
-    Args:
-        statistics: Statistics.
-        summary: Their summary.
-        path: PNG to write.
-        most: Number of classes to show.
-    """
+    """Draw entities, areas, sizes and the ``most`` frequent classes as one PNG."""
     # pyplot would start an interactive backend; a figure of its own needs no screen
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    readable = [image for image in statistics.images if not image.fault]
+    readable = statistics.readable
     figure = Figure(figsize=(12, 9), layout='constrained')
     FigureCanvasAgg(figure)
     counts, areas, sizes, classes = figure.subplots(2, 2).ravel()
@@ -203,19 +187,17 @@ def draw_statistics(
     sides = np.sqrt([max(area, 1) for image in readable for area in image.areas] or [1])
     areas.hist(sides, bins=np.geomspace(1, sides.max() + 1, 50), color='tab:orange')
     areas.set(xscale='log', xlabel='square root of the area of an entity, px', ylabel='entities')
-    for side, name in ((32, 'medium'), (96, 'large')):
-        areas.axvline(side, color='black', linestyle='--', linewidth=1)
-        areas.annotate(name, (side, 0.97), xycoords=('data', 'axes fraction'), va='top')
-    sizes.scatter(
-        [p.width for p in readable], [p.height for p in readable], s=8, alpha=0.4, color='tab:green'
-    )
+    for limit, name in ((SMALL, 'medium'), (LARGE, 'large')):
+        areas.axvline(limit**0.5, color='black', linestyle='--', linewidth=1)
+        areas.annotate(name, (limit**0.5, 0.97), xycoords=('data', 'axes fraction'), va='top')
+    widths, heights = ([getattr(image, side) for image in readable] for side in ('width', 'height'))
+    sizes.scatter(widths, heights, s=8, alpha=0.4, color='tab:green')
     sizes.set(xlabel='width, px', ylabel='height, px', xlim=(0, None), ylim=(0, None))
     rows = summary['classes'][:most][::-1]
     classes.barh([f'{row["name"]} ({row["id"]})' for row in rows], [r['entities'] for r in rows])
     classes.set(xlabel='entities', title=f'{len(rows)} of {len(summary["classes"])} classes')
     classes.tick_params(axis='y', labelsize=7)
-    figure.suptitle(
-        f'{summary["dataset"]}: {summary["entities"]} entities in {summary["images"]} images'
-    )
+    title = f'{summary["dataset"]}: {summary["entities"]} entities in {summary["images"]} images'
+    figure.suptitle(title)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=110)

@@ -12,29 +12,19 @@ from typing import NamedTuple, Union
 import numpy as np
 from PIL import Image
 
-from mmentity.datasets.geometry import shortest_edge_size
-from mmentity.datasets.layout import (
-    CLASS_AWARE,
-    FOLDERS,
-    MERGED,
-    SPLITS,
-    annotation_file,
-    image_folder,
-)
-from mmentity.preparation.annotation_forms import (
-    Scene,
-    entity_json,
-    instance_json,
-    panoptic_json,
-    panoptic_segments,
-    semantic_map,
-)
+from mmentity.datasets.categories import entity_categories
+from mmentity.datasets.layout import FOLDERS, MERGED, SPLITS, annotation_file, image_folder
+from mmentity.preparation.annotation_forms import Json, with_masks
+from mmentity.preparation.derive import derive_annotations
+from mmentity.preparation.low_resolution import LowResolutionOptions, make_low_resolution
 from mmentity.structures import EntityMap
 from mmentity.utils.files import write_json
 from mmentity.utils.progress import show_progress
 
 # two of three images go to the first folder, the one with class-aware annotations
 FOLDER_ORDER = ('01', '02', '03', '01', '01', '01')
+# of JPEG
+QUALITY = 92
 Pattern = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -61,42 +51,23 @@ class DemoOptions:
 
 
 class Appearance(NamedTuple):
-    """How one category looks.
-
-    Attributes:
-        category_id: Id in EntitySeg's entity table.
-        hue: Typical hue, 0..1.
-        texture: Pattern that mixes two tones.
-    """
+    """How a category looks: its id in the entity table, its typical hue 0..1, its texture."""
 
     category_id: int
     hue: float
     texture: Pattern
 
 
-class Thing(NamedTuple):
-    """A thing: how it looks, and the function that draws its outline."""
-
-    appearance: Appearance
-    shape: Pattern
-
-
 class DrawnScene(NamedTuple):
-    """One drawn image.
+    """One drawn image of K entities."""
 
-    Attributes:
-        img: uint8 RGB ``(H, W, 3)``.
-        entities: Its K entities.
-        category_ids: Id of each in the entity table, int ``(K,)``.
-    """
-
-    img: np.ndarray
+    img: np.ndarray  # uint8 RGB (H, W, 3)
     entities: EntityMap
-    category_ids: np.ndarray
+    category_ids: np.ndarray  # of the entity table, int (K,)
 
 
 def make_demo_data(root: Union[str, Path], options: DemoOptions = DemoOptions()) -> Path:  # noqa: B008
-    """Draw the demo data, or reuse what is there.
+    """Draw the demo data, or reuse what is there, and return its folder.
 
     Scenes are two or three textured stuff regions with things in front of each
     other; some things are thin lines, some a few px wide. The folder appears
@@ -105,9 +76,6 @@ def make_demo_data(root: Union[str, Path], options: DemoOptions = DemoOptions())
     Args:
         root: Folder to make.
         options: Size and counts.
-
-    Returns:
-        The folder.
 
     Raises:
         ValueError: If the folder holds demo data of other options.
@@ -129,6 +97,11 @@ def make_demo_data(root: Union[str, Path], options: DemoOptions = DemoOptions())
     try:
         for split in SPLITS:
             _write_split(partial, split, options)
+        sides = sorted((options.height, options.width))
+        make_low_resolution(
+            partial, LowResolutionOptions(sides[0] // 2, sides[1], QUALITY), workers=1
+        )
+        derive_annotations(partial, workers=1)
         write_json(partial / 'demo.json', wanted, indent=2)
         partial.rename(root)
     finally:
@@ -153,13 +126,13 @@ def draw_scene(rng: np.random.Generator, options: DemoOptions) -> DrawnScene:
     for mask in _stuff_regions(rng, x / width, y / height):
         paint(STUFF[rng.integers(len(STUFF))], mask, is_thing=False)
     for size in _thing_sizes(rng, options.num_things):
-        thing = THINGS[rng.integers(len(THINGS))]
+        kind, shape = THINGS[rng.integers(len(THINGS))]
         centre = rng.uniform(0.05, 0.95, 2) * (width, height)
         angle = rng.uniform(0, np.pi)
         dx, dy = (x - centre[0]) / (size * unit), (y - centre[1]) / (size * unit)
-        mask = thing.shape(rng, *_rotate(dx, dy, angle))
+        mask = shape(rng, *_rotate(dx, dy, angle))
         if mask.any():
-            paint(thing.appearance, mask, is_thing=True)
+            paint(kind, mask, is_thing=True)
 
     img += rng.normal(0, 4, img.shape)
     entities = EntityMap(ids, len(kinds))
@@ -201,16 +174,12 @@ def _colours(
     if not is_thing:
         saturation, darker = rng.uniform(0.1, 0.4), rng.uniform(0.88, 0.97)
     value = rng.uniform(0.55, 0.95)
-    tones = np.array(
-        [
-            colorsys.hsv_to_rgb(hue, saturation, value),
-            colorsys.hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker),
-        ]
-    )
+    light_tone = np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+    dark_tone = np.array(colorsys.hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker))
     u, v = _rotate(x, y, rng.uniform(0, np.pi))
     mix = kind.texture(rng, u, v)[:, None]
     light = 1 + rng.uniform(-0.4, 0.4) * (x - x.mean())[:, None]
-    return 255 * light * (mix * tones[0] + (1 - mix) * tones[1])
+    return 255 * light * (mix * light_tone + (1 - mix) * dark_tone)
 
 
 def _rotate(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
@@ -218,154 +187,101 @@ def _rotate(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.
     return cos * x + sin * y, cos * y - sin * x
 
 
-# --- textures: pattern 0..1 of coordinates in short sides of the image ---
+def _varied(low: float, high: float, pattern: Callable[..., np.ndarray]) -> Pattern:
+    """Make a pattern whose first argument is a random number between two limits."""
+    return lambda rng, x, y: pattern(rng.uniform(low, high), x, y)
 
 
-def _stripes(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return (np.sin(2 * np.pi * rng.uniform(8, 16) * u) > 0).astype(np.float32)
+def _bricks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Mortar is 0; each second row is shifted by half a brick."""
+    return (y % 1 > 0.15) & ((x / 2 + 0.5 * (np.floor(y) % 2)) % 1 > 0.08)
 
 
-def _waves(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    bend = 0.1 * np.sin(2 * np.pi * 2 * v)
-    return 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(5, 9) * (u + bend))
-
-
-def _checks(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    n = rng.uniform(8, 14)
-    return ((np.floor(n * u) + np.floor(n * v)) % 2).astype(np.float32)
-
-
-def _dots(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    n = rng.uniform(10, 16)
-    return ((n * u % 1 - 0.5) ** 2 + (n * v % 1 - 0.5) ** 2 < 0.1).astype(np.float32)
-
-
-def _grain(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return rng.uniform(0.2, 1, u.shape)
-
-
-def _bricks(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    n = rng.uniform(8, 12)
-    shifted = u * n / 2 + 0.5 * (np.floor(v * n) % 2)
-    return ((v * n % 1 > 0.15) & (shifted % 1 > 0.08)).astype(np.float32)
-
-
-def _shade(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    return np.clip(0.5 + rng.uniform(-1, 1) * (u - u.mean()), 0, 1)
-
-
-# --- shapes: mask of coordinates in radii of the thing ---
-
-
-def _ellipse(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    return dx**2 + (dy * rng.uniform(1, 1.6)) ** 2 < 1
-
-
-def _rectangle(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    return (np.abs(dx) < 0.9) & (np.abs(dy) < rng.uniform(0.4, 0.9))
-
-
-def _star(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    points = rng.integers(3, 7)
-    edge = 0.75 + 0.25 * np.cos(points * np.arctan2(dy, dx))
-    return np.hypot(dx, dy) < edge
-
-
-def _ring(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    radius = np.hypot(dx, dy)
-    return (radius < 1) & (radius > rng.uniform(0.4, 0.6))
-
-
-def _bottle(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    body = (np.abs(dy) < 0.35) & (np.abs(dx - 0.3) < 0.6)
-    neck = (np.abs(dy) < 0.12) & (np.abs(dx + 0.6) < 0.4)
-    return body | neck
-
-
-def _rope(rng: np.random.Generator, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    bend = 0.3 * np.sin(rng.uniform(2, 5) * dx + rng.uniform(0, 6))
-    return (np.abs(dx) < 2) & (np.abs(dy - bend) < 0.12)
-
-
+# patterns 0..1 of coordinates in short sides of the image
+TEXTURES: dict[str, Pattern] = {
+    'stripes': _varied(8, 16, lambda n, u, v: np.sin(2 * np.pi * n * u) > 0),
+    'waves': _varied(
+        5, 9, lambda n, u, v: 0.5 + 0.5 * np.sin(2 * np.pi * n * (u + 0.1 * np.sin(4 * np.pi * v)))
+    ),
+    'checks': _varied(8, 14, lambda n, u, v: (np.floor(n * u) + np.floor(n * v)) % 2),
+    'dots': _varied(10, 16, lambda n, u, v: (n * u % 1 - 0.5) ** 2 + (n * v % 1 - 0.5) ** 2 < 0.1),
+    'grain': lambda rng, u, v: rng.uniform(0.2, 1, u.shape),
+    'bricks': _varied(8, 12, lambda n, u, v: _bricks(n * u, n * v)),
+    'shade': _varied(-1, 1, lambda n, u, v: np.clip(0.5 + n * (u - u.mean()), 0, 1)),
+}
+# masks of coordinates in radii of the thing
+SHAPES: dict[str, Pattern] = {
+    'ellipse': _varied(1, 1.6, lambda n, x, y: x**2 + (n * y) ** 2 < 1),
+    'rectangle': _varied(0.4, 0.9, lambda n, x, y: (np.abs(x) < 0.9) & (np.abs(y) < n)),
+    'star': lambda rng, x, y: (
+        np.hypot(x, y) < 0.75 + 0.25 * np.cos(rng.integers(3, 7) * np.arctan2(y, x))
+    ),
+    'ring': _varied(0.4, 0.6, lambda n, x, y: (np.hypot(x, y) < 1) & (np.hypot(x, y) > n)),
+    'bottle': lambda rng, x, y: (
+        (np.abs(y) < 0.35) & (np.abs(x - 0.3) < 0.6) | (np.abs(y) < 0.12) & (np.abs(x + 0.6) < 0.4)
+    ),
+    'rope': lambda rng, x, y: (
+        (np.abs(x) < 2)
+        & (np.abs(y - 0.3 * np.sin(rng.uniform(2, 5) * x + rng.uniform(0, 6))) < 0.12)
+    ),
+}
 STUFF = [
-    Appearance(3, 0.58, _shade),  # sky
-    Appearance(12, 0.30, _grain),  # grass
-    Appearance(50, 0.70, _grain),  # road
-    Appearance(114, 0.12, _waves),  # sand
-    Appearance(54, 0.50, _waves),  # sea
-    Appearance(21, 0.04, _bricks),  # concretewall
+    Appearance(3, 0.58, TEXTURES['shade']),  # sky
+    Appearance(12, 0.30, TEXTURES['grain']),  # grass
+    Appearance(50, 0.70, TEXTURES['grain']),  # road
+    Appearance(114, 0.12, TEXTURES['waves']),  # sand
+    Appearance(54, 0.50, TEXTURES['waves']),  # sea
+    Appearance(21, 0.04, TEXTURES['bricks']),  # concretewall
 ]
 THINGS = [
-    Thing(Appearance(16, 0.08, _stripes), _rectangle),  # box
-    Thing(Appearance(24, 0.75, _checks), _rectangle),  # painting
-    Thing(Appearance(51, 0.62, _shade), _ellipse),  # plate
-    Thing(Appearance(35, 0.92, _dots), _ellipse),  # cushion
-    Thing(Appearance(82, 0.36, _stripes), _star),  # leaf
-    Thing(Appearance(80, 0.16, _shade), _star),  # flower
-    Thing(Appearance(55, 0.00, _checks), _ring),  # toy_ot
-    Thing(Appearance(32, 0.46, _shade), _bottle),  # bottle
-    Thing(Appearance(66, 0.14, _shade), _rope),  # rope
+    (Appearance(16, 0.08, TEXTURES['stripes']), SHAPES['rectangle']),  # box
+    (Appearance(24, 0.75, TEXTURES['checks']), SHAPES['rectangle']),  # painting
+    (Appearance(51, 0.62, TEXTURES['shade']), SHAPES['ellipse']),  # plate
+    (Appearance(35, 0.92, TEXTURES['dots']), SHAPES['ellipse']),  # cushion
+    (Appearance(82, 0.36, TEXTURES['stripes']), SHAPES['star']),  # leaf
+    (Appearance(80, 0.16, TEXTURES['shade']), SHAPES['star']),  # flower
+    (Appearance(55, 0.00, TEXTURES['checks']), SHAPES['ring']),  # toy_ot
+    (Appearance(32, 0.46, TEXTURES['shade']), SHAPES['bottle']),  # bottle
+    (Appearance(66, 0.14, TEXTURES['shade']), SHAPES['rope']),  # rope
 ]
+
+
+class _Annotated(NamedTuple):
+    """Entry of one image, and the rows of its entities, both without their ids."""
+
+    image: Json
+    rows: list[Json]
 
 
 def _write_split(root: Path, split: str, options: DemoOptions) -> None:
-    """Write images, low-resolution images and annotations of one split."""
+    """Write the images and entity annotations of one split."""
     count = options.num_train if split == 'train' else options.num_val
-    scenes: dict[tuple[str, bool], list[Scene]] = {
-        (part, low): [] for part in FOLDERS for low in (False, True)
-    }
+    scenes: dict[str, list[_Annotated]] = {part: [] for part in FOLDERS}
     for index in show_progress(range(count), count, f'images of {split}'):
         rng = np.random.default_rng((options.seed, SPLITS.index(split), index))
-        drawn = draw_scene(rng, options)
+        scene = draw_scene(rng, options)
         part = FOLDER_ORDER[index % len(FOLDER_ORDER)]
         name = f'{FOLDERS[part]}/demo_{split}_{index:05d}.jpg'
-        image = Image.fromarray(drawn.img)
-        size = (image.height, image.width)
-        low_size = shortest_edge_size(*size, min(size) // 2, max(size))
-        low_image = image.resize(low_size[::-1], Image.Resampling.BILINEAR)
-        for low, pixels, entities in (
-            (False, image, drawn.entities),
-            (True, low_image, drawn.entities.resize(*low_size)),
-        ):
-            path = root / image_folder(low) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels.save(path, quality=92)
-            image_id = len(scenes[part, low]) + 1
-            scenes[part, low].append(Scene(image_id, name, entities, drawn.category_ids))
-    annotations = root / 'annotations'
-    for low in (False, True):
-        for part in FOLDERS:
-            file = annotation_file(annotations, 'entity', part, split, low)
-            write_json(file.path, entity_json(scenes[part, low]))
-        merged = [scene for part in FOLDERS for scene in scenes[part, low]]
-        merged = [scene._replace(image_id=k) for k, scene in enumerate(merged, start=1)]
-        file = annotation_file(annotations, 'entity', MERGED, split, low)
-        write_json(file.path, entity_json(merged))
-    _write_class_aware(annotations, split, scenes[CLASS_AWARE, False])
+        path = root / image_folder(False) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(scene.img).save(path, quality=QUALITY)
+        image = {'file_name': name, 'height': options.height, 'width': options.width}
+        rows = [{'category_id': int(number), 'iscrowd': 0} for number in scene.category_ids]
+        scenes[part].append(_Annotated(image, with_masks(rows, scene.entities)))
+    scenes[MERGED] = [scene for part in FOLDERS for scene in scenes[part]]
+    for part, annotated in scenes.items():
+        file = annotation_file(root / 'annotations', 'entity', part, split)
+        write_json(file.path, _entity_json(annotated))
 
 
-def _write_class_aware(annotations: Path, split: str, scenes: Sequence[Scene]) -> None:
-    """Write the instance, panoptic and semantic annotations of one split.
-
-    They cover the first folder, and their file names begin inside it.
-    """
-    instance, panoptic, semantic = (
-        annotation_file(annotations, task, CLASS_AWARE, split)
-        for task in ('instance', 'panoptic', 'semantic')
-    )
-    scenes = [scene._replace(file_name=Path(scene.file_name).name) for scene in scenes]
-    content = entity_json(scenes)
-    write_json(instance.path, instance_json(content['images'], content['annotations']))
-    for folder in (panoptic.maps, semantic.maps):
-        folder.mkdir(parents=True)
-    infos, pairs = [], []
-    for scene in scenes:
-        map_name = Path(scene.file_name).with_suffix('.png').name
-        segments = panoptic_segments(scene.entities, scene.category_ids)
-        Image.fromarray(segments.png).save(panoptic.maps / map_name)
-        infos.append(segments.segments_info)
-        classes = semantic_map(scene.entities, scene.category_ids)
-        Image.fromarray(classes).save(semantic.maps / map_name)
-        pairs.append(f'{scene.file_name} {map_name}\n')
-    write_json(panoptic.path, panoptic_json(content['images'], infos))
-    semantic.path.write_text(''.join(pairs))
+def _entity_json(scenes: Sequence[_Annotated]) -> Json:
+    """Make the json of the entity task: COCO instances, RLE masks, 644 categories."""
+    rows = [(number, row) for number, scene in enumerate(scenes, start=1) for row in scene.rows]
+    return {
+        'images': [{'id': number, **scene.image} for number, scene in enumerate(scenes, start=1)],
+        'annotations': [
+            {'id': number, 'image_id': image_id, **row}
+            for number, (image_id, row) in enumerate(rows, start=1)
+        ],
+        'categories': entity_categories(),
+    }

@@ -2,17 +2,27 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as mask_utils
 
+from mmentity.datasets.categories import (
+    instance_categories,
+    panoptic_categories,
+    semantic_categories,
+)
 from mmentity.preparation.check import check_entityseg
 from mmentity.preparation.derive import class_of, derive_annotations
 from mmentity.preparation.low_resolution import LowResolutionOptions, make_low_resolution
+from mmentity.structures.id_map import read_id_map
 from tests.conftest import ROOT
 from tests.preparation.planting import ENTITY
 
+ENTITY_TRAIN = 'entity_segmentation/entityv2_01_entity_train.json'
+INSTANCES_TRAIN = 'instance_segmentation/entityv2_01_instances_train.json'
 TASKS = ('instance_segmentation', 'semantic_segmentation', 'panoptic_segmentation')
 
 
@@ -34,6 +44,42 @@ def test_equal_to_the_annotations_of_the_demo(demo_root, tmp_path):
     assert all(mine[name] == wanted[name] for name in wanted)
     assert len(wanted) == 2 * 3 + 2 * 5
     assert not list(tmp_path.rglob('.derive'))
+
+
+def test_maps_are_those_of_the_masks(demo_root):
+    """The annotations of the demo are derived too: compare with masks that pycocotools decodes."""
+    annotations = demo_root / 'annotations'
+    content = json.loads((annotations / ENTITY_TRAIN).read_text())
+    folder = annotations / 'panoptic_segmentation'
+    panoptic = json.loads((folder / 'entityv2_01_panoptic_train.json').read_text())
+    instances = json.loads((annotations / INSTANCES_TRAIN).read_text())['annotations']
+    classes = {c.entity_id: c.id for c in semantic_categories()}
+    things = {c.id for c in instance_categories()}
+    segment_categories = {c.entity_id: c for c in panoptic_categories()}
+    wanted_instances = [r for r in content['annotations'] if r['category_id'] in things]
+    assert [r['segmentation'] for r in instances] == [r['segmentation'] for r in wanted_instances]
+    assert len(content['images']) == len(panoptic['annotations']) == 4
+    for image, row in zip(content['images'], panoptic['annotations']):
+        name = Path(image['file_name']).with_suffix('.png').name
+        assert (row['image_id'], row['file_name']) == (image['id'], Path(image['file_name']).name)
+        semantic = np.asarray(
+            Image.open(annotations / 'semantic_segmentation/semantic_maps_train' / name)
+        )
+        segments = read_id_map(Image.open(folder / 'panoptic_maps_train' / name))
+        category_of = {s['id']: s['category_id'] for s in row['segments_info']}
+        covered = np.zeros(semantic.shape, bool)
+        for entity in (r for r in content['annotations'] if r['image_id'] == image['id']):
+            mask = mask_utils.decode(entity['segmentation']).astype(bool)
+            covered |= mask
+            category_id = entity['category_id']
+            assert (semantic[mask] == classes.get(category_id, 255)).all()
+            category = segment_categories.get(category_id)
+            found = np.unique(segments[mask])
+            assert [category_of.get(s) for s in found] == [category.id if category else None]
+            if category and category.is_thing:
+                assert (segments == found[0]).sum() == mask.sum()
+        assert (semantic[~covered] == 255).all()
+        assert not segments[~covered].any()
 
 
 def test_from_the_merged_file_of_the_other_naming(demo_root, tmp_path):

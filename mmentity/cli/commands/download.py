@@ -6,7 +6,7 @@ EntitySeg is for non-commercial use only; see its own licence.
 import argparse
 from pathlib import Path
 
-from mmentity.preparation.download import default_items, download
+from mmentity.preparation.download import Listing, download, items_of_annotations, items_of_list
 from mmentity.preparation.fetching import FetchOptions
 
 
@@ -31,7 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Download what is missing and write the report; 1 if a file could not be had."""
-    items, failures = default_items(args.root, args.list, args.ann)
+    items, failures = (
+        Listing(items_of_list(args.root, args.list), [])
+        if args.list
+        else items_of_annotations(args.root, args.ann)
+    )
     options = FetchOptions(args.retries, args.timeout, backoff=args.backoff)
     report = download(args.root, items, options, args.workers)
     report.failures += failures
