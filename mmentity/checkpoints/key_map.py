@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Optional, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,15 +11,14 @@ from mmentity.checkpoints.key_tables import RENAMED, Rule, Side
 from mmentity.checkpoints.read import WeightsError
 from mmentity.datasets.categories import panoptic_categories
 
+Entry = TypeVar('Entry')
+
 
 class KeyMapping(NamedTuple):
-    """Weights under the names of the other side, and what became of every name.
+    """Weights under the names of the other side; values that do not change are shared.
 
-    Attributes:
-        state_dict: New names to tensors; shared with the old where values do
-            not change.
-        mapped: Old names to new ones.
-        dropped: Old names without a counterpart, to the reason.
+    ``mapped`` has the new name of each old one, ``dropped`` the reason for each old
+    name without a counterpart.
     """
 
     state_dict: dict[str, Tensor]
@@ -36,8 +35,8 @@ def map_keys(
     """Map every name to the other side of a table, with the constants that both sides keep.
 
     Args:
-        state_dict: Names to tensors.
-        side: Side of the table that the names are on.
+        state_dict: Names of weights on one side of the table to tensors.
+        side: That side.
         rules: Table.
         dropped: For each side, templates of names without a counterpart, to the reason.
 
@@ -46,69 +45,58 @@ def map_keys(
             the message names it.
     """
     other_side: Side = 'mmentity' if side == 'detectron2' else 'detectron2'
-    table = [
-        (_pattern(template), rule, other)
-        for rule in rules
-        for template, other in zip(rule.names(side), rule.names(other_side))
-    ]
+    table = [(_pattern(rule.names[side]), rule) for rule in rules]
     reasons = [(_pattern(template), reason) for template, reason in dropped[side].items()]
     mapping = KeyMapping({}, {}, {})
-    # the numbers in the names of each family, which make the names that must be there
-    seen: dict[str, list[dict[str, str]]] = {r.family: [{}] for r in rules if _is_single(r)}
-    unknown = []
+    # numbers in the names of each family; what has none in its name is in every model
+    seen: dict[str, list[dict[str, str]]] = {
+        rule.family: [{}] for rule in rules if '{' not in rule.names['detectron2']
+    }
+    present, unknown = set(), []
     for name, value in state_dict.items():
         today = RENAMED.get(name, name)
-        reason = next((reason for pattern, reason in reasons if pattern.fullmatch(name)), None)
-        found = next((row for row in table if row[0].fullmatch(today)), None)
-        if reason is not None:
-            mapping.dropped[name] = reason
-        elif found is None:
-            unknown.append(name)
-        else:
-            pattern, rule, other = found
-            numbers = pattern.fullmatch(today).groupdict()  # type: ignore[union-attr]
-            change = CHANGES[rule.change][side] if rule.change else None
-            mapping.mapped[name] = other.format(**numbers)
-            mapping.state_dict[mapping.mapped[name]] = change(value) if change else value
+        if without := _look_up(reasons, name):
+            mapping.dropped[name] = without[0]
+        elif found := _look_up(table, today):
+            rule, numbers = found
+            new = rule.names[other_side].format(**numbers)
+            change = CHANGES.get(rule.family, {}).get(side)
+            mapping.mapped[name] = new
+            mapping.state_dict[new] = change(value) if change else value
+            present.add(today)
             if numbers not in seen.setdefault(rule.family, []):
                 seen[rule.family].append(numbers)
+        else:
+            unknown.append(name)
     if unknown:
         raise WeightsError(
             f'{len(unknown)} names are unknown, the first is {unknown[0]!r}; these weights belong '
             'to another model'
         )
-    _check_complete({RENAMED.get(name, name) for name in mapping.mapped}, side, rules, seen)
-    mapping.state_dict.update(relative_position_indices(mapping.state_dict))
-    return mapping
-
-
-def _check_complete(
-    present: set[str],
-    side: Side,
-    rules: list[Rule],
-    seen: Mapping[str, list[dict[str, str]]],
-) -> None:
-    """Check that every module is there whole, and with it the others of its family."""
     needed = (
-        template.format(**numbers)
+        rule.names[side].format(**numbers)
         for rule in rules
         for numbers in seen.get(rule.family, ())
-        for template in rule.names(side)
     )
     missing = [name for name in needed if name not in present]
     if missing:
         raise WeightsError(
             f'{len(missing)} names are missing, the first is {missing[0]!r}; the file is incomplete'
         )
+    mapping.state_dict.update(relative_position_indices(mapping.state_dict))
+    return mapping
 
 
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r'\\{(\w)\\}', r'(?P<\1>\\d+)', re.escape(template)))
 
 
-def _is_single(rule: Rule) -> bool:
-    """Whether a module is in every model once, as no number in its name counts it."""
-    return '{' not in rule.detectron2
+def _look_up(
+    table: list[tuple[re.Pattern[str], Entry]], name: str
+) -> Optional[tuple[Entry, dict[str, str]]]:
+    """Find the entry of the pattern that a name has, and the numbers in the name."""
+    matches = ((entry, pattern.fullmatch(name)) for pattern, entry in table)
+    return next(((entry, match.groupdict()) for entry, match in matches if match), None)
 
 
 def merge_patches_like_unfold(value: Tensor) -> Tensor:
@@ -126,11 +114,7 @@ def merge_patches_like_unfold(value: Tensor) -> Tensor:
 
 
 def merge_patches_like_official(value: Tensor) -> Tensor:
-    """Undo :func:`merge_patches_like_unfold`.
-
-    Args:
-        value: ``(..., 4 * C)``.
-    """
+    """Undo :func:`merge_patches_like_unfold`, ``(..., 4 * C)``."""
     neighbours = value.unflatten(-1, (-1, 4)).transpose(-1, -2)
     return neighbours[..., [0, 2, 1, 3], :].flatten(-2).contiguous()
 
@@ -148,11 +132,7 @@ def things_before_stuff(value: Tensor) -> Tensor:
 
 
 def classes_by_id(value: Tensor) -> Tensor:
-    """Undo :func:`things_before_stuff`.
-
-    Args:
-        value: ``(classes + 1, ...)``.
-    """
+    """Undo :func:`things_before_stuff`, ``(classes + 1, ...)``."""
     order = torch.tensor(_panoptic_order())
     return value[order.argsort()] if len(value) == len(order) else value
 
@@ -164,13 +144,13 @@ def _panoptic_order() -> list[int]:
     return [*(row_of[category.id] for category in categories), len(categories)]
 
 
-# Changes of values, by the side that they are on before.
+# Changes of the values of a family, by the side that they are on before.
 CHANGES: dict[str, dict[Side, Callable[[Tensor], Tensor]]] = {
     'swin merging': {
         'detectron2': merge_patches_like_unfold,
         'mmentity': merge_patches_like_official,
     },
-    'class order': {'detectron2': things_before_stuff, 'mmentity': classes_by_id},
+    'classes': {'detectron2': things_before_stuff, 'mmentity': classes_by_id},
 }
 
 

@@ -85,13 +85,7 @@ def recognise_file(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> Wei
 def meta_of(
     source: str, state_dict: Mapping[str, Tensor], path: Union[str, Path]
 ) -> dict[str, Any]:
-    """Describe where weights come from and their classes, for the ``meta`` of a checkpoint.
-
-    Args:
-        source: Project of the weights, as of :func:`source_of`.
-        state_dict: Names of that project, or mmentity's, to tensors.
-        path: File that they are from.
-    """
+    """Describe where weights of a source are from and their classes, for a ``meta``."""
     meta: dict[str, Any] = {'source': Path(path).name}
     if source == OFFICIAL:
         meta.update(authors=AUTHORS, licence=LICENCE)
@@ -157,16 +151,8 @@ def prepare_state_dict(
 
     A model in training mode, as it is when it is built, also takes weights that a
     training may begin with; it then refuses to predict before it is trained.
-
-    Args:
-        model: Model that loads.
-        state_dict: Names to tensors.
-        prefix: What the names begin with.
-        metadata: Metadata of the state dict, with the ``file`` that it is from. Without one,
-            only official names are converted and checked, and PyTorch does the rest.
-
-    Raises:
-        WeightsError: If the weights belong to another project or do not fit.
+    Where the metadata names no ``file``, only official names are converted and
+    checked, and PyTorch does the rest.
     """
     named = {
         name[len(prefix) :]: state_dict[name] for name in state_dict if name.startswith(prefix)

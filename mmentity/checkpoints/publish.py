@@ -12,9 +12,9 @@ from torch import Tensor
 from mmentity.checkpoints.configs import (
     backbone_part,
     describe,
+    distances_to_configs,
     expected_shapes,
     fitting_configs,
-    nearest_config,
 )
 from mmentity.checkpoints.fit import MismatchError, compare, mismatch
 from mmentity.checkpoints.load import meta_of, recognise_file
@@ -26,15 +26,7 @@ from mmentity.version import __version__
 
 
 class Published(NamedTuple):
-    """A converted checkpoint.
-
-    Attributes:
-        path: The written file.
-        description: Architecture in a few words.
-        configs: Configs that the weights fit.
-        mapped: Old names to new ones.
-        dropped: Old names without a counterpart, to the reason.
-    """
+    """A converted checkpoint, and what became of every name in it."""
 
     path: Path
     description: str
@@ -110,16 +102,7 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
 
     Args:
         source: Checkpoint of a training run here, or a converted one.
-        target: ``.pth`` to write, or a folder; named by content as in
-            :func:`publish_mmentity`.
-
-    Raises:
-        FileNotFoundError: If ``source`` does not exist.
-        WeightsError: If it cannot be read or is not of mmentity.
-        OSError: If the file cannot be written; nothing stays behind.
-
-    Examples:
-        >>> publish_detectron2('work_dirs/run/iter_206250.pth', 'for_detectron2/')
+        target: As for :func:`publish_mmentity`, which raises the same errors.
     """
     target = _check_target(target)
     checkpoint = read_checkpoint(source)
@@ -140,10 +123,13 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
         },
         'meta': {**kept, 'source': Path(source).name, 'mmentity_version': __version__},
     }
-    path = save_named_by_content(content, target, f'{Path(source).stem}_detectron2')
-    configs = fitting_configs(weights.state_dict)
-    description = describe(weights.state_dict)
-    return Published(path, description, configs, mapping.mapped, mapping.dropped)
+    return Published(
+        save_named_by_content(content, target, f'{Path(source).stem}_detectron2'),
+        describe(weights.state_dict),
+        fitting_configs(weights.state_dict),
+        mapping.mapped,
+        mapping.dropped,
+    )
 
 
 def save_named_by_content(content: dict[str, Any], target: Path, name: str) -> Path:
@@ -151,11 +137,8 @@ def save_named_by_content(content: dict[str, Any], target: Path, name: str) -> P
 
     Args:
         content: What to save.
-        target: ``.pth`` file or folder.
-        name: Name without suffix for a file in a folder.
-
-    Raises:
-        OSError: If it cannot be written; nothing stays behind.
+        target: ``.pth`` file, or folder of a file of the given name.
+        name: Name without suffix.
     """
     folder, stem = (target.parent, target.stem) if target.suffix else (target, name)
     partial = folder / f'{stem}.partial-{os.getpid()}.pth'
@@ -189,20 +172,21 @@ def _configs_of(
     configs = [str(config)] if config is not None else fitting_configs(weights.state_dict)
     if not configs and weights.source == BACKBONE:
         return []
-    nearest = configs[0] if configs else nearest_config(weights.state_dict)
+    distances = distances_to_configs(weights.state_dict)
+    nearest = configs[0] if configs else min(distances, key=lambda name: distances[name])
     state_dict, expected = weights.state_dict, expected_shapes(nearest)
     if weights.source == BACKBONE:
         state_dict, expected = backbone_part(state_dict), backbone_part(expected)
     differences = compare(state_dict, expected)
-    if differences and config is None:
-        raise MismatchError(
-            f'{source} is a {describe(weights.state_dict)}, which no shipped config is; the '
-            f'nearest is {nearest}: {differences.summary()}; give a config of yours with --config',
-            differences,
-        )
-    if differences:
+    if not differences.names:
+        return configs
+    if config is not None:
         raise mismatch(weights, differences, source, str(config))
-    return configs
+    raise MismatchError(
+        f'{source} is a {describe(weights.state_dict)}, which no shipped config is; the '
+        f'nearest is {nearest}: {differences.summary()}; give a config of yours with --config',
+        differences,
+    )
 
 
 def _to_half(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -25,14 +25,7 @@ NO_OBJECT_WEIGHT = 0.1
 
 
 class Weights(NamedTuple):
-    """Weights in mmentity's names.
-
-    Attributes:
-        source: ``OFFICIAL``, ``BACKBONE`` or ``MMENTITY``.
-        state_dict: mmentity's names to tensors.
-        mapped: Names of the source to mmentity's.
-        dropped: Names of the source without a counterpart, to the reason.
-    """
+    """Weights in mmentity's names, their source, and what became of its names."""
 
     source: str
     state_dict: dict[str, Tensor]
@@ -54,9 +47,6 @@ def source_of(names: Collection[str]) -> Optional[str]:
 def recognise(state_dict: Mapping[str, Tensor]) -> Weights:
     """Tell by the names which project wrote weights, and convert them.
 
-    Args:
-        state_dict: Names to tensors.
-
     Raises:
         WeightsError: If the names are of none of the projects, or not complete.
     """
@@ -76,12 +66,8 @@ def recognise(state_dict: Mapping[str, Tensor]) -> Weights:
 def convert_detectron2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the weights of an official CropFormer or Mask2Former model.
 
-    Args:
-        state_dict: Official names to tensors.
-
-    Returns:
-        mmentity's names to tensors; loads strictly into the model of the same
-        architecture. Values are shared where they do not change.
+    They then load strictly into the model of the same architecture. Values are
+    shared where they do not change.
 
     Raises:
         WeightsError: If a name is unknown, or one that must be there is missing;
@@ -99,13 +85,8 @@ def convert_backbone(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Reads the names of Microsoft's Swin, of HorNet's authors, and of mmpretrain;
     their classifier and its last norm are dropped, as the segmentation model
-    learns a norm for each of its four feature maps.
-
-    Args:
-        state_dict: Names to tensors.
-
-    Returns:
-        Names ``backbone...`` to tensors, a part of the weights of a model.
+    learns a norm for each of its four feature maps. The result, ``backbone...``, is
+    a part of the weights of a model.
 
     Raises:
         WeightsError: If a name is unknown or missing; the message names it.
@@ -121,14 +102,8 @@ def mmentity_to_detectron2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
     """Convert weights of mmentity for the official code.
 
     The exact inverse of :func:`convert_detectron2`, with the constants that the
-    official modules keep beside their weights.
-
-    Args:
-        state_dict: mmentity's names to tensors.
-
-    Returns:
-        Official names to tensors; save them as ``{'model': ...}`` for
-        Detectron2.
+    official modules keep beside their weights. Save the result as ``{'model': ...}``
+    for Detectron2.
 
     Raises:
         WeightsError: If a name is unknown, or one that must be there is missing;
