@@ -25,10 +25,7 @@ STEMS = ('backbone.patch_embed.projection.bias', 'backbone.downsample_layers.0.0
 
 
 class Architecture(NamedTuple):
-    """What tells the architectures of the shipped configs apart.
-
-    Of a backbone alone, ``parameters`` counts the values of :func:`backbone_part`.
-    """
+    """What tells the shipped configs apart; of a backbone alone, only the number of values."""
 
     parameters: int
     model: Optional[str] = None
@@ -97,9 +94,6 @@ def shapes_of(model: nn.Module) -> dict[str, Shape]:
 
 def expected_shapes(config: Union[str, Path]) -> dict[str, Shape]:
     """Names and shapes that the model of a config expects, without making its weights.
-
-    Args:
-        config: Path, or name of a shipped config.
 
     Raises:
         FileNotFoundError: If there is no such config.

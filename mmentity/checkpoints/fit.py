@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.checkpoints.configs import Shape, backbone_part, fitting_configs, shapes_of
-from mmentity.checkpoints.key_map import relative_position_indices
+from mmentity.checkpoints.key_map import Weights, relative_position_indices
 from mmentity.checkpoints.read import WeightsError
-from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, Weights
+from mmentity.checkpoints.recognise import BACKBONE, MMENTITY
 
 
 class Differences(NamedTuple):
@@ -40,11 +40,10 @@ class Differences(NamedTuple):
             *(f'{name} is not in the model' for name in self.unexpected),
         ]
 
-    def summary(self, first: int = 2) -> str:
-        """Describe the first differences and how many more there are."""
+    def summary(self) -> str:
+        """Describe the first two differences and say how many more there are."""
         lines = self.lines()
-        more = f', and {len(lines) - first} more' if len(lines) > first else ''
-        return '; '.join(lines[:first]) + more
+        return '; '.join(lines[:2]) + (f', and {len(lines) - 2} more' if len(lines) > 2 else '')
 
 
 class MismatchError(WeightsError):
@@ -69,11 +68,7 @@ def compare(state_dict: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> 
 
 
 class Fit(NamedTuple):
-    """What a model can load.
-
-    ``error`` says why this is enough to begin a training with, but not to predict;
-    None where everything fits.
-    """
+    """What a model can load; ``error`` if it is enough for a training, but not to predict."""
 
     state_dict: dict[str, Tensor]
     error: Optional[MismatchError]
@@ -86,16 +81,11 @@ def fit(
     target: str = 'the model',
     training: bool = False,
 ) -> Fit:
-    """Fit weights to a model, and log what was done.
+    """Fit weights in mmentity's names to a model, and log what was done.
 
-    Args:
-        weights: Weights in mmentity's names.
-        model: Model that is to load them.
-        path: File that they are from, for messages.
-        target: What to call the model in messages.
-        training: Whether a training may begin with what fits: windows of a Swin are
-            resized, and a head of other classes or another number of queries
-            starts anew.
+    A ``training`` may begin with what fits: windows of a Swin are resized, and a
+    head of other classes or another number of queries starts anew. ``path`` and
+    ``target`` name the file and the model in messages.
 
     Raises:
         MismatchError: If they do not fit.

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Optional, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,92 +11,72 @@ from mmentity.checkpoints.key_tables import RENAMED, Rule, Side
 from mmentity.checkpoints.read import WeightsError
 from mmentity.datasets.categories import panoptic_categories
 
-Entry = TypeVar('Entry')
 
+class Weights(NamedTuple):
+    """Weights under new names, where they are from, and what became of each old name."""
 
-class KeyMapping(NamedTuple):
-    """Weights under the names of the other side; values that do not change are shared.
-
-    ``mapped`` has the new name of each old one, ``dropped`` the reason for each old
-    name without a counterpart.
-    """
-
+    source: str
     state_dict: dict[str, Tensor]
     mapped: dict[str, str]
     dropped: dict[str, str]
 
 
 def map_keys(
-    state_dict: Mapping[str, Tensor],
-    side: Side,
-    rules: list[Rule],
-    dropped: Mapping[Side, Mapping[str, str]],
-) -> KeyMapping:
-    """Map every name to the other side of a table, with the constants that both sides keep.
+    source: str, state_dict: Mapping[str, Tensor], side: Side, rules: list[Rule]
+) -> Weights:
+    """Map names from a side of a table to the other, with the constants that both sides keep.
 
-    Args:
-        state_dict: Names of weights on one side of the table to tensors.
-        side: That side.
-        rules: Table.
-        dropped: For each side, templates of names without a counterpart, to the reason.
+    Values that do not change are shared.
 
     Raises:
         WeightsError: If a name is unknown, or one that must be there is missing;
             the message names it.
     """
     other_side: Side = 'mmentity' if side == 'detectron2' else 'detectron2'
-    table = [(_pattern(rule.names[side]), rule) for rule in rules]
-    reasons = [(_pattern(template), reason) for template, reason in dropped[side].items()]
-    mapping = KeyMapping({}, {}, {})
+    weights = Weights(source, {}, {}, {})
+    table = [(_pattern(rule.names[side]), rule) for rule in rules if side in rule.names]
+    kept = [rule for rule in rules if len(rule.names) == 2]
     # numbers in the names of each family; what has none in its name is in every model
     seen: dict[str, list[dict[str, str]]] = {
-        rule.family: [{}] for rule in rules if '{' not in rule.names['detectron2']
+        rule.family: [{}] for rule in kept if '{' not in rule.names['detectron2']
     }
     present, unknown = set(), []
     for name, value in state_dict.items():
         today = RENAMED.get(name, name)
-        if without := _look_up(reasons, name):
-            mapping.dropped[name] = without[0]
-        elif found := _look_up(table, today):
-            rule, numbers = found
+        matches = ((pattern.fullmatch(today), rule) for pattern, rule in table)
+        match, rule = next((found for found in matches if found[0]), (None, rules[0]))
+        if match is None:
+            unknown.append(name)
+        elif other_side not in rule.names:
+            weights.dropped[name] = rule.family
+        else:
+            numbers = match.groupdict()
             new = rule.names[other_side].format(**numbers)
             change = CHANGES.get(rule.family, {}).get(side)
-            mapping.mapped[name] = new
-            mapping.state_dict[new] = change(value) if change else value
+            weights.mapped[name] = new
+            weights.state_dict[new] = change(value) if change else value
             present.add(today)
             if numbers not in seen.setdefault(rule.family, []):
                 seen[rule.family].append(numbers)
-        else:
-            unknown.append(name)
     if unknown:
         raise WeightsError(
             f'{len(unknown)} names are unknown, the first is {unknown[0]!r}; these weights belong '
             'to another model'
         )
     needed = (
-        rule.names[side].format(**numbers)
-        for rule in rules
-        for numbers in seen.get(rule.family, ())
+        rule.names[side].format(**numbers) for rule in kept for numbers in seen.get(rule.family, ())
     )
     missing = [name for name in needed if name not in present]
     if missing:
         raise WeightsError(
             f'{len(missing)} names are missing, the first is {missing[0]!r}; the file is incomplete'
         )
-    mapping.state_dict.update(relative_position_indices(mapping.state_dict))
-    return mapping
+    weights.state_dict.update(relative_position_indices(weights.state_dict))
+    return weights
 
 
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r'\\{(\w)\\}', r'(?P<\1>\\d+)', re.escape(template)))
-
-
-def _look_up(
-    table: list[tuple[re.Pattern[str], Entry]], name: str
-) -> Optional[tuple[Entry, dict[str, str]]]:
-    """Find the entry of the pattern that a name has, and the numbers in the name."""
-    matches = ((entry, pattern.fullmatch(name)) for pattern, entry in table)
-    return next(((entry, match.groupdict()) for entry, match in matches if match), None)
 
 
 def merge_patches_like_unfold(value: Tensor) -> Tensor:

@@ -2,28 +2,24 @@
 
 A line at the margin begins a family of weights that come together: where one of
 them appears for some numbers, all of them must. It gives what their names begin
-with in the release, then in mmentity; the lines below it give the rest. A name
-that is the same on both sides stands there once. ``{i}`` stands for a number that
-is kept, ``*`` for ``weight`` and ``bias``. The tables serve both directions.
+with in the release, then in mmentity; the lines below it give the rest. What is
+the same on both sides stands there once. ``{i}`` stands for a number that is kept,
+``*`` for ``weight`` and ``bias``. A family with ``-`` for a side has no counterpart
+there and is dropped, for the reason that its name gives.
 """
 
 import re
 from typing import Literal, NamedTuple
 
-# The two sides of the tables.
+# The two sides of the tables, which serve both directions.
 Side = Literal['detectron2', 'mmentity']
 
 
 class Rule(NamedTuple):
-    """Templates of the name of one weight on both sides."""
+    """Templates of the name of one weight by side."""
 
     family: str
     names: dict[Side, str]
-
-
-def _affine(name: str) -> list[str]:
-    """Write a name with ``*`` out; a name without one is whole."""
-    return [name.replace('*', leaf) for leaf in ('weight', 'bias')] if '*' in name else [name]
 
 
 def _rules(table: str) -> list[Rule]:
@@ -33,18 +29,21 @@ def _rules(table: str) -> list[Rule]:
         if not line.startswith(' '):
             family, *prefixes = columns
             continue
-        official, ours = _affine(f'{prefixes[0]}.{columns[0]}'), f'{prefixes[-1]}.{columns[-1]}'
-        for name, other in zip(official, _affine(ours)):
-            rules.append(Rule(family, {'detectron2': name, 'mmentity': other}))
+        official: tuple[Side, str, str] = ('detectron2', prefixes[0], columns[0])
+        ours: tuple[Side, str, str] = ('mmentity', prefixes[-1], columns[-1])
+        sides = [side for side in (official, ours) if side[1] != '-']
+        for leaf in ('weight', 'bias') if '*' in columns[0] else ('',):
+            names = {side: f'{prefix}{name}'.replace('*', leaf) for side, prefix, name in sides}
+            rules.append(Rule(family, names))
     return rules
 
 
-BACKBONES = {
+BACKBONE_RULES = {
     'swin': _rules("""
-swin stem  backbone.patch_embed
+swin stem  backbone.patch_embed.
     proj.*                             projection.*
     norm.*
-swin block  backbone.layers.{i}.blocks.{j}  backbone.stages.{i}.blocks.{j}
+swin block  backbone.layers.{i}.blocks.{j}.  backbone.stages.{i}.blocks.{j}.
     norm1.*
     attn.qkv.*                         attn.w_msa.qkv.*
     attn.proj.*                        attn.w_msa.proj.*
@@ -52,16 +51,16 @@ swin block  backbone.layers.{i}.blocks.{j}  backbone.stages.{i}.blocks.{j}
     norm2.*
     mlp.fc1.*                          ffn.layers.0.0.*
     mlp.fc2.*                          ffn.layers.1.*
-swin merging  backbone.layers.{i}.downsample  backbone.stages.{i}.downsample
+swin merging  backbone.layers.{i}.downsample.  backbone.stages.{i}.downsample.
     reduction.weight
     norm.*
-swin norm  backbone
+swin norm  backbone.
     norm{i}.*
 """),
     'hornet': _rules("""
-hornet downsampling  backbone.downsample_layers.{i}
+hornet downsampling  backbone.downsample_layers.{i}.
     {j}.*
-hornet block  backbone.stages.{i}.{j}
+hornet block  backbone.stages.{i}.{j}.
     gamma1                             gamma1.weight
     gamma2                             gamma2.weight
     norm1.*
@@ -70,25 +69,25 @@ hornet block  backbone.stages.{i}.{j}
     norm2.*
     pwconv1.*
     pwconv2.*
-hornet gate  backbone.stages.{i}.{j}.gnconv
+hornet gate  backbone.stages.{i}.{j}.gnconv.
     pws.{k}.*                          projs.{k}.*
-hornet depthwise convolution  backbone.stages.{i}.{j}.gnconv
+hornet depthwise convolution  backbone.stages.{i}.{j}.gnconv.
     dwconv.*
-hornet global filter  backbone.stages.{i}.{j}.gnconv.dwconv
+hornet global filter  backbone.stages.{i}.{j}.gnconv.dwconv.
     complex_weight
     dw.weight
     pre_norm.*
     post_norm.*
-hornet norm  backbone
+hornet norm  backbone.
     norm{i}.*
 """),
 }
 
-HEAD = _rules("""
-pixel decoder input  sem_seg_head.pixel_decoder  panoptic_head.pixel_decoder
+HEAD_RULES = _rules("""
+pixel decoder input  sem_seg_head.pixel_decoder.  panoptic_head.pixel_decoder.
     input_proj.{i}.0.*                 input_convs.{i}.conv.*
     input_proj.{i}.1.*                 input_convs.{i}.gn.*
-pixel decoder layer  sem_seg_head.pixel_decoder.transformer  panoptic_head.pixel_decoder
+pixel decoder layer  sem_seg_head.pixel_decoder.transformer.  panoptic_head.pixel_decoder.
     encoder.layers.{i}.self_attn.sampling_offsets.*
     encoder.layers.{i}.self_attn.attention_weights.*
     encoder.layers.{i}.self_attn.value_proj.*
@@ -97,14 +96,14 @@ pixel decoder layer  sem_seg_head.pixel_decoder.transformer  panoptic_head.pixel
     encoder.layers.{i}.linear1.*       encoder.layers.{i}.ffn.layers.0.0.*
     encoder.layers.{i}.linear2.*       encoder.layers.{i}.ffn.layers.1.*
     encoder.layers.{i}.norm2.*         encoder.layers.{i}.norms.1.*
-head  sem_seg_head.pixel_decoder  panoptic_head.pixel_decoder
+head  sem_seg_head.pixel_decoder.  panoptic_head.pixel_decoder.
     transformer.level_embed            level_encoding.weight
     mask_features.*                    mask_feature.*
     adapter_1.weight                   lateral_convs.0.conv.weight
     adapter_1.norm.*                   lateral_convs.0.gn.*
     layer_1.weight                     output_convs.0.conv.weight
     layer_1.norm.*                     output_convs.0.gn.*
-decoder layer  sem_seg_head.predictor  panoptic_head.transformer_decoder.layers.{i}
+decoder layer  sem_seg_head.predictor.  panoptic_head.transformer_decoder.layers.{i}.
     transformer_cross_attention_layers.{i}.multihead_attn.in_proj_*   cross_attn.attn.in_proj_*
     transformer_cross_attention_layers.{i}.multihead_attn.out_proj.*  cross_attn.attn.out_proj.*
     transformer_cross_attention_layers.{i}.norm.*                     norms.0.*
@@ -114,7 +113,7 @@ decoder layer  sem_seg_head.predictor  panoptic_head.transformer_decoder.layers.
     transformer_ffn_layers.{i}.linear1.*                              ffn.layers.0.0.*
     transformer_ffn_layers.{i}.linear2.*                              ffn.layers.1.*
     transformer_ffn_layers.{i}.norm.*                                 norms.2.*
-head  sem_seg_head.predictor  panoptic_head
+head  sem_seg_head.predictor.  panoptic_head.
     decoder_norm.*                     transformer_decoder.post_norm.*
     query_feat.weight
     query_embed.weight
@@ -122,9 +121,9 @@ head  sem_seg_head.predictor  panoptic_head
     mask_embed.layers.0.*              mask_embed.0.*
     mask_embed.layers.1.*              mask_embed.2.*
     mask_embed.layers.2.*              mask_embed.4.*
-classes  sem_seg_head.predictor  panoptic_head
+classes  sem_seg_head.predictor.  panoptic_head.
     class_embed.*                      cls_embed.*
-query association layer  sem_seg_head.predictor.make_3d  panoptic_head.association.layers.{i}
+query association layer  sem_seg_head.predictor.make_3d.  panoptic_head.association.layers.{i}.
     enc_crosattn_3d.{i}.multihead_attn.in_proj_*   cross_attn.attn.in_proj_*
     enc_crosattn_3d.{i}.multihead_attn.out_proj.*  cross_attn.attn.out_proj.*
     enc_crosattn_3d.{i}.norm.*                     norms.0.*
@@ -135,40 +134,37 @@ query association layer  sem_seg_head.predictor.make_3d  panoptic_head.associati
     enc_ffn_3d.{i}.linear2.*                       ffn.layers.1.*
     enc_ffn_3d.{i}.norm.*                          norms.2.*
 """)
-MODELS = {name: [*rules, *HEAD] for name, rules in BACKBONES.items()}
+CONSTANT_RULES = _rules("""
+a constant of the architecture, made anew  backbone.layers.{i}.blocks.{j}.  -
+    attn.relative_position_index
+    attn_mask
+a constant of the architecture, made anew  -  backbone.stages.{i}.blocks.{j}.attn.w_msa.
+    relative_position_index
+class weights of the loss, set by the config  criterion  -
+    .empty_weight
+    _2d.empty_weight
+    _3d.empty_weight
+mean and deviation of pixels, set by the config  pixel_  -
+    mean
+    std
+""")
+CLASSIFIER_RULES = _rules("""
+last norm of the classifier of ImageNet  backbone.norm.  -
+    *
+last norm of the classifier of ImageNet  -  backbone.norm3.
+    *
+classifier of ImageNet  backbone.head.  -
+    *
+classifier of ImageNet  -  head.fc.
+    *
+""")
+
+# By the type of the backbone; the first rule that a name follows counts.
+MODELS = {name: [*CONSTANT_RULES, *rules, *HEAD_RULES] for name, rules in BACKBONE_RULES.items()}
+BACKBONES = {
+    name: [*CONSTANT_RULES, *CLASSIFIER_RULES, *rules] for name, rules in BACKBONE_RULES.items()
+}
 
 # Names of older official files, to today's.
 _PREDICTOR = 'sem_seg_head.predictor'
 RENAMED = {f'{_PREDICTOR}.static_query.weight': f'{_PREDICTOR}.query_feat.weight'}
-
-
-# Names without a counterpart on the other side, and why: of models, and of ImageNet classifiers.
-_CONSTANT = 'a constant of the architecture, made anew'
-_LOSS = 'class weights of the loss, set by the config'
-_PIXELS = 'mean and deviation of pixels, set by the config'
-_CLASSIFIER = 'classifier of ImageNet'
-_LAST_NORM = f'last norm of the {_CLASSIFIER}'
-DROPPED: dict[Side, dict[str, str]] = {
-    'detectron2': {
-        'backbone.layers.{i}.blocks.{j}.attn.relative_position_index': _CONSTANT,
-        'backbone.layers.{i}.blocks.{j}.attn_mask': _CONSTANT,
-        'criterion.empty_weight': _LOSS,
-        'criterion_2d.empty_weight': _LOSS,
-        'criterion_3d.empty_weight': _LOSS,
-        'pixel_mean': _PIXELS,
-        'pixel_std': _PIXELS,
-    },
-    'mmentity': {'backbone.stages.{i}.blocks.{j}.attn.w_msa.relative_position_index': _CONSTANT},
-}
-DROPPED_OF_BACKBONE: dict[Side, dict[str, str]] = {
-    'detectron2': {
-        **DROPPED['detectron2'],
-        **dict.fromkeys(_affine('backbone.norm.*'), _LAST_NORM),
-        **dict.fromkeys(_affine('backbone.head.*'), _CLASSIFIER),
-    },
-    'mmentity': {
-        **DROPPED['mmentity'],
-        **dict.fromkeys(_affine('backbone.norm3.*'), _LAST_NORM),
-        **dict.fromkeys(_affine('head.fc.*'), _CLASSIFIER),
-    },
-}

@@ -17,9 +17,10 @@ from mmentity.checkpoints.configs import (
     fitting_configs,
 )
 from mmentity.checkpoints.fit import MismatchError, compare, mismatch
+from mmentity.checkpoints.key_map import Weights
 from mmentity.checkpoints.load import meta_of, recognise_file
 from mmentity.checkpoints.read import WeightsError, read_checkpoint
-from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, Weights, map_to_official
+from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, map_to_official
 from mmentity.utils.files import sha256_of
 from mmentity.utils.shipped_configs import find_config
 from mmentity.version import __version__
@@ -51,11 +52,10 @@ def publish_mmentity(
     config: Optional[Union[str, Path]] = None,
     half: bool = False,
 ) -> Published:
-    """Convert a checkpoint of the official release, or a backbone, into a file.
+    """Convert a checkpoint of the official release, or a backbone of ImageNet, into a file.
 
     Args:
-        source: Checkpoint in official names, or an ImageNet backbone of Swin's
-            or HorNet's authors or of mmpretrain.
+        source: Checkpoint in any names but those of mmentity.
         target: ``.pth`` to write, or a folder, where it is named after its
             config. Either way ``_`` and the first 8 digits of its sha256 are
             added to the name.
@@ -68,10 +68,6 @@ def publish_mmentity(
         WeightsError: If it cannot be read, belongs to another project, or fits no
             config; as :class:`MismatchError` with every difference.
         OSError: If the file cannot be written; nothing stays behind.
-
-    Examples:
-        >>> publish_mmentity('CropFormer_hornet_3x_03823a.pth', 'checkpoints/').path
-        PosixPath('checkpoints/cropformer_hornet-l_3x_1f0d6c25.pth')
     """
     target = _check_target(target)
     weights = recognise_file(read_checkpoint(source), source)
@@ -100,9 +96,7 @@ def publish_mmentity(
 def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Published:
     """Convert a checkpoint of mmentity into a file for the official code.
 
-    Args:
-        source: Checkpoint of a training run here, or a converted one.
-        target: As for :func:`publish_mmentity`, which raises the same errors.
+    As :func:`publish_mmentity`; the source is of a training run here, or a converted one.
     """
     target = _check_target(target)
     checkpoint = read_checkpoint(source)
@@ -133,12 +127,9 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
 
 
 def save_named_by_content(content: dict[str, Any], target: Path, name: str) -> Path:
-    """Write a checkpoint under a name that ends in the first 8 digits of its sha256.
+    """Write a checkpoint to ``target``, with the first 8 digits of its sha256 in the name.
 
-    Args:
-        content: What to save.
-        target: ``.pth`` file, or folder of a file of the given name.
-        name: Name without suffix.
+    In a folder, ``name`` goes before them.
     """
     folder, stem = (target.parent, target.stem) if target.suffix else (target, name)
     partial = folder / f'{stem}.partial-{os.getpid()}.pth'

@@ -102,23 +102,14 @@ def installed_versions() -> dict[str, str]:
 
 
 def installed_version(module: str) -> Optional[str]:
-    """Find the version of a package of the table; None if no package manager knows it.
-
-    Examples:
-        >>> installed_version('mmdet')
-        '3.3.0'
-    """
+    """Find the version of a module of the table; None if no package manager knows it."""
     versions = installed_versions()
     package = next(package for package in PACKAGES if package.module == module)
     return next((versions[name] for name in package.distributions if name in versions), None)
 
 
 def find_problems(versions: Mapping[str, str]) -> Iterator[Problem]:
-    """Find what keeps training or prediction from running: missing, too old or refused.
-
-    Args:
-        versions: Versions of the installed distributions, by name.
-    """
+    """Find what keeps training or prediction from running: missing, too old or refused."""
     for package in PACKAGES:
         if package.feature:
             continue

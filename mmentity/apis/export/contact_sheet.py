@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import quote
 
 from mmentity.utils.files import whole_file
@@ -16,20 +16,15 @@ PAGE = Path(__file__).parent / 'contact_sheet.html'
 def write_contact_sheet(
     out: Path,
     records: Iterable[dict[str, Any]],
-    failures: Sequence[dict[str, Any]] = (),
-    scratch: Optional[Path] = None,
+    failures: Sequence[dict[str, Any]],
+    scratch: Path,
 ) -> None:
     """Write ``index.html`` over the results of a run.
 
     The page shows each image with its entities (the image alone under the
     pointer), sorts by name, number of entities and best score, finds names, and
-    lists failures. It refers to files in ``out`` and to nothing else.
-
-    Args:
-        out: Output folder.
-        records: Contents of the sidecars; images without thumbnails are not shown.
-        failures: Records with ``name``, ``path`` and ``reason``.
-        scratch: Where it is written before it gets its name.
+    lists failures. It refers to files in the output folder and to nothing else.
+    Images whose record, the content of a sidecar, has no thumbnails are not shown.
     """
     shown = [_card(record) for record in records if 'sheet' in record.get('files', ())]
     page = Template(PAGE.read_text(encoding='utf-8')).substitute(

@@ -61,11 +61,7 @@ class Manifest:
         installed = {module: installed_version(module) for module in VERSIONS}
         record = {
             **self.origin,
-            'versions': {
-                'mmentity': __version__,
-                'python': platform.python_version(),
-                **installed,
-            },
+            'versions': {'mmentity': __version__, 'python': platform.python_version(), **installed},
             'started': _clock(self.started),
             'finished': _clock(time.time()) if finished else None,
             'seconds': round(time.time() - self.started, 1),

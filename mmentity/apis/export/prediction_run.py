@@ -65,14 +65,7 @@ class PredictionRun:
     def __call__(
         self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]] = None
     ) -> Manifest:
-        """Do the run.
-
-        Args:
-            inferencer: Model to predict with.
-            weights: File of its weights, for the manifest.
-
-        Returns:
-            The manifest, which is also written.
+        """Do the run; return the manifest, in which the file of the weights is named.
 
         Raises:
             ValueError: If files of an earlier run are to be kept and were made
@@ -98,20 +91,15 @@ class PredictionRun:
         self, inferencer: EntityInferencer, writer: ResultWriter, manifest: Manifest
     ) -> None:
         options, outputs = self.options, self.outputs
-        load_options = LoadOptions(
-            options.batch_size,
-            options.workers,
-            keep_image=outputs.needs_image,
-            size=outputs.size if outputs.resize_first else None,
-        )
+        size = outputs.size if outputs.resize_first else None
+        load_options = LoadOptions(options.batch_size, options.workers, outputs.needs_image, size)
         outcomes = inferencer.outcomes(self._missing(manifest), load_options)
         if inferencer.show_progress:
             outcomes = show_progress(outcomes, self._count(), 'images')
         write = partial(self._write, writer)
         # closed, so that on an interruption what has not begun is dropped at once
-        with closing(
-            map_in_background(write, outcomes, options.workers, options.workers)
-        ) as written:
+        written = map_in_background(write, outcomes, options.workers, options.workers)
+        with closing(written):
             for image, error in written:
                 if error is None:
                     manifest.written += 1

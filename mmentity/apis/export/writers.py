@@ -54,23 +54,15 @@ def _is_alive(process: int) -> bool:
 class ResultWriter:
     """Write the files of one image, the sidecar last.
 
-    So where a sidecar exists, all other files of the image do too.
-
-    Args:
-        out: Output folder.
-        scratch: Where files are written before they get their names.
-        options: What to write.
+    So where a sidecar exists, all other files of the image do too. Each is written
+    in the scratch folder before it gets its name in the output folder.
     """
 
     def __init__(self, out: Path, scratch: Path, options: OutputOptions) -> None:
         self.out, self.scratch, self.options = out, scratch, options
 
     def write(self, result: EntityResult, files: dict[str, str]) -> None:
-        """Write everything.
-
-        Args:
-            result: All that the model predicted.
-            files: Path by format, see :func:`mmentity.apis.export.file_names.files_of`.
+        """Write what was predicted to files, named by :func:`.file_names.files_of`.
 
         Raises:
             ValueError: If the ids do not fit their type.
@@ -113,13 +105,8 @@ def _encode_npz(numbered: NumberedResult, options: OutputOptions) -> bytes:
     arrays: dict[str, Any] = {options.npz_key: numbered.id_map(np.int32)}
     if options.npz_tables:
         result = numbered.result
-        arrays.update(
-            ids=numbered.ids,
-            scores=result.scores,
-            labels=result.labels,
-            boxes=result.boxes_xyxy_px,
-            areas=result.areas,
-        )
+        arrays.update(ids=numbered.ids, scores=result.scores, labels=result.labels)
+        arrays.update(boxes=result.boxes_xyxy_px, areas=result.areas)
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()

@@ -34,11 +34,7 @@ def build_page(inferencer: EntityInferencer, store: ResultStore) -> gr.Blocks:
             with gr.Column(scale=1, min_width=260):
                 # the file itself, so that nothing is lost by encoding it again
                 image = gr.File(
-                    label='image',
-                    file_types=['image'],
-                    type='filepath',
-                    elem_id='drop',
-                    height=140,
+                    label='image', file_types=['image'], type='filepath', elem_id='drop', height=140
                 )
                 score_thr = gr.Slider(
                     0, 1, value=0.5, step=0.01, label='minimum score', elem_id='score'

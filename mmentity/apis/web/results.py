@@ -77,13 +77,7 @@ def _data_uri(media_type: str, data: bytes) -> str:
 
 
 def make_download(result: EntityResult, kind: str, score_thr: float, min_area: int) -> Download:
-    """Make a file of the entities above the thresholds.
-
-    Args:
-        result: All that the model predicted.
-        kind: ``'map.png'``, ``'entities.json'`` or ``'cutouts.zip'``.
-        score_thr: Lowest score, 0..1.
-        min_area: Fewest pixels.
+    """Make a file, such as ``'map.png'``, of the entities above the thresholds.
 
     Raises:
         ValueError: If there is no such kind, or a threshold is out of range.
