@@ -43,21 +43,21 @@ def map_keys(
     present, unknown = set(), []
     for name, value in state_dict.items():
         today = RENAMED.get(name, name)
-        matches = ((pattern.fullmatch(today), rule) for pattern, rule in table)
-        match, rule = next((found for found in matches if found[0]), (None, rules[0]))
-        if match is None:
+        matches = ((rule, pattern.fullmatch(today)) for pattern, rule in table)
+        found = next(((rule, match.groupdict()) for rule, match in matches if match), None)
+        if found is None:
             unknown.append(name)
-        elif other_side not in rule.names:
+            continue
+        rule, numbers = found
+        if other_side not in rule.names:
             weights.dropped[name] = rule.family
-        else:
-            numbers = match.groupdict()
-            new = rule.names[other_side].format(**numbers)
-            change = CHANGES.get(rule.family, {}).get(side)
-            weights.mapped[name] = new
-            weights.state_dict[new] = change(value) if change else value
-            present.add(today)
-            if numbers not in seen.setdefault(rule.family, []):
-                seen[rule.family].append(numbers)
+            continue
+        new = weights.mapped[name] = rule.names[other_side].format(**numbers)
+        change = CHANGES.get(rule.family, {}).get(side)
+        weights.state_dict[new] = change(value) if change else value
+        present.add(today)
+        if numbers not in seen.setdefault(rule.family, []):
+            seen[rule.family].append(numbers)
     if unknown:
         raise WeightsError(
             f'{len(unknown)} names are unknown, the first is {unknown[0]!r}; these weights belong '
