@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from types import SimpleNamespace
 from typing import IO, Any, Union
 
 import numpy as np
@@ -113,11 +112,17 @@ def _unpickle(file: IO[bytes], **options: Any) -> object:
     return _Unpickler(file, **options).load()
 
 
+class _SafePickle:
+    """The part of the module ``pickle`` that ``torch.load`` uses."""
+
+    Unpickler = _Unpickler
+    load = staticmethod(_unpickle)
+
+
 def _torch_load(file: Union[str, IO[bytes]], **options: Any) -> object:
     options['weights_only'] = HAS_ALLOW_LIST
     if not HAS_ALLOW_LIST:
-        # what ``torch.load`` uses of the module
-        options['pickle_module'] = SimpleNamespace(Unpickler=_Unpickler, load=_unpickle)
+        options['pickle_module'] = _SafePickle
     return torch.load(file, map_location='cpu', **options)
 
 
