@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from mmentity.checkpoints.read import WeightsError
-from mmentity.utils.shipped_configs import CONFIGS, find_config
+from mmentity.utils.shipped_configs import CONFIGS, find_config, shipped_configs
 
 Named = TypeVar('Named')
+Shape = tuple[int, ...]
 
 QUERIES = 'panoptic_head.query_feat.weight'
 CLASSES = 'panoptic_head.cls_embed.bias'
@@ -24,24 +25,16 @@ STEMS = ('backbone.patch_embed.projection.bias', 'backbone.downsample_layers.0.0
 
 
 class Architecture(NamedTuple):
-    """What tells the architectures of the shipped configs apart.
+    """What tells the shipped configs apart; of a backbone alone, only the number of values."""
 
-    Attributes:
-        model: ``'CropFormer'`` or ``'Mask2Former'``; None for a backbone alone.
-        queries: Their number; None for a backbone alone.
-        classes: Their number, without the one for no object; None for a backbone alone.
-        parameters: Number of all values of the model, or of the backbone without
-            the norms of its feature maps.
-    """
-
-    model: Optional[str]
-    queries: Optional[int]
-    classes: Optional[int]
     parameters: int
+    model: Optional[str] = None
+    queries: Optional[int] = None
+    classes: Optional[int] = None
 
     def distance(self, other: 'Architecture') -> float:
         """Say how far another architecture is; 0 for the same."""
-        different = sum(one != another for one, another in zip(self[:3], other[:3]))
+        different = sum(one != another for one, another in zip(self[1:], other[1:]))
         return different + abs(math.log(max(self.parameters, 1) / other.parameters))
 
 
@@ -53,14 +46,11 @@ def architecture_of(state_dict: Mapping[str, Tensor]) -> Architecture:
         if not name.endswith('position_index')
     }
     if QUERIES not in state_dict or CLASSES not in state_dict:
-        return Architecture(None, None, None, sum(backbone_part(sizes).values()))
+        return Architecture(sum(backbone_part(sizes).values()))
     two_passes = any(name.startswith('panoptic_head.association.') for name in state_dict)
-    return Architecture(
-        'CropFormer' if two_passes else 'Mask2Former',
-        len(state_dict[QUERIES]),
-        len(state_dict[CLASSES]) - 1,
-        sum(sizes.values()),
-    )
+    model = 'CropFormer' if two_passes else 'Mask2Former'
+    queries, classes = len(state_dict[QUERIES]), len(state_dict[CLASSES]) - 1
+    return Architecture(sum(sizes.values()), model, queries, classes)
 
 
 def backbone_part(named: Mapping[str, Named]) -> dict[str, Named]:
@@ -72,48 +62,38 @@ def backbone_part(named: Mapping[str, Named]) -> dict[str, Named]:
     }
 
 
-def shipped_architectures(backbone_alone: bool = False) -> dict[str, Architecture]:
-    """Read the architectures of the shipped configs, general ones first, from their metafile."""
-    models = yaml.safe_load((CONFIGS / 'metafile.yml').read_text(encoding='utf-8'))['Models']
-    names = {model['Config'][len('configs/') :]: model for model in models}
-    architectures = {}
-    for name in sorted(names, key=lambda name: ('/' in name, len(name), name)):
-        metadata = names[name]['Metadata']
-        architectures[name] = (
-            Architecture(None, None, None, metadata['Backbone Parameters'])
-            if backbone_alone
-            else Architecture(
-                names[name]['In Collection'],
-                metadata['Queries'],
-                metadata['Classes'],
-                metadata['Parameters'],
-            )
-        )
-    return architectures
-
-
-def _distances(state_dict: Mapping[str, Tensor]) -> dict[str, float]:
+def distances_to_configs(state_dict: Mapping[str, Tensor]) -> dict[str, float]:
+    """Say how far the architecture of each shipped config, by the metafile, is from weights."""
     found = architecture_of(state_dict)
-    shipped = shipped_architectures(backbone_alone=found.model is None)
-    return {name: found.distance(architecture) for name, architecture in shipped.items()}
+    models = yaml.safe_load((CONFIGS / 'metafile.yml').read_text(encoding='utf-8'))['Models']
+    described = {model['Config'][len('configs/') :]: model for model in models}
+    distances = {}
+    for name in filter(described.__contains__, shipped_configs()):
+        metadata = described[name]['Metadata']
+        shipped = Architecture(
+            metadata['Parameters'],
+            described[name]['In Collection'],
+            metadata['Queries'],
+            metadata['Classes'],
+        )
+        if found.model is None:
+            shipped = Architecture(metadata['Backbone Parameters'])
+        distances[name] = found.distance(shipped)
+    return distances
 
 
 def fitting_configs(state_dict: Mapping[str, Tensor]) -> list[str]:
     """Names of the shipped configs of the architecture of weights in mmentity's names."""
-    return [name for name, distance in _distances(state_dict).items() if distance == 0]
+    return [name for name, distance in distances_to_configs(state_dict).items() if distance == 0]
 
 
-def nearest_config(state_dict: Mapping[str, Tensor]) -> str:
-    """Name of the shipped config whose architecture is nearest to that of weights."""
-    distances = _distances(state_dict)
-    return min(distances, key=lambda name: distances[name])
+def shapes_of(model: nn.Module) -> dict[str, Shape]:
+    """Names and shapes of all parameters and buffers that a model saves."""
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
-def expected_shapes(config: Union[str, Path]) -> dict[str, tuple[int, ...]]:
+def expected_shapes(config: Union[str, Path]) -> dict[str, Shape]:
     """Names and shapes that the model of a config expects, without making its weights.
-
-    Args:
-        config: Path, or name of a shipped config.
 
     Raises:
         FileNotFoundError: If there is no such config.
@@ -125,14 +105,12 @@ def expected_shapes(config: Union[str, Path]) -> dict[str, tuple[int, ...]]:
         if settings is not None:
             register_all_modules(init_default_scope=False)
             with _parameters_without_values():
-                model = MODELS.build(settings)
+                return shapes_of(MODELS.build(settings))
     # a config is code, and its model anybody's: whatever it raises is for its user to fix
     except Exception as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise WeightsError(f'the model of config {path} cannot be built: {reason}') from error
-    if settings is None:
-        raise WeightsError(f'config {path} has no model; give one that trains or tests a model')
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    raise WeightsError(f'config {path} has no model; give one that trains or tests a model')
 
 
 @contextmanager

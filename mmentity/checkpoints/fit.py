@@ -1,7 +1,6 @@
 """Whether weights fit a model, and what of it a training may begin without."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
@@ -9,31 +8,21 @@ from mmengine.logging import MMLogger
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from mmentity.checkpoints.configs import fitting_configs
-from mmentity.checkpoints.key_map import relative_position_indices
+from mmentity.checkpoints.configs import Shape, backbone_part, fitting_configs, shapes_of
+from mmentity.checkpoints.key_map import Weights, relative_position_indices
 from mmentity.checkpoints.read import WeightsError
-from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, Weights
-
-Shape = tuple[int, ...]
+from mmentity.checkpoints.recognise import BACKBONE, MMENTITY
 
 
-@dataclass(frozen=True)
-class Differences:
-    """How weights differ from what a model expects.
+class Differences(NamedTuple):
+    """Names of weights that differ from what a model expects.
 
-    Attributes:
-        missing: Names that the model has and the weights have not.
-        unexpected: Names that the weights have and the model has not.
-        shapes: Names of other shape, to the shape of the weights and the
-            expected one.
+    ``shapes`` has the shape in the weights and the expected one.
     """
 
     missing: list[str]
     unexpected: list[str]
     shapes: dict[str, tuple[Shape, Shape]]
-
-    def __len__(self) -> int:
-        return len(self.names)
 
     @property
     def names(self) -> list[str]:
@@ -51,28 +40,18 @@ class Differences:
             *(f'{name} is not in the model' for name in self.unexpected),
         ]
 
-    def summary(self, first: int = 2) -> str:
-        """Describe the first differences and how many more there are."""
+    def summary(self) -> str:
+        """Describe the first two differences and say how many more there are."""
         lines = self.lines()
-        more = f', and {len(lines) - first} more' if len(lines) > first else ''
-        return '; '.join(lines[:first]) + more
+        return '; '.join(lines[:2]) + (f', and {len(lines) - 2} more' if len(lines) > 2 else '')
 
 
 class MismatchError(WeightsError):
-    """Weights that do not fit a model.
+    """Weights that do not fit a model; ``differences`` has every name that does not."""
 
-    Attributes:
-        differences: Every name that is missing, unexpected or of another shape.
-    """
-
-    def __init__(self, message: str, differences: Optional[Differences] = None) -> None:
+    def __init__(self, message: str, differences: Differences) -> None:
         super().__init__(message)
         self.differences = differences
-
-
-def shapes_of(model: nn.Module) -> dict[str, Shape]:
-    """Names and shapes of all parameters and buffers that a model saves."""
-    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
 def compare(state_dict: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> Differences:
@@ -89,13 +68,7 @@ def compare(state_dict: Mapping[str, Tensor], expected: Mapping[str, Shape]) -> 
 
 
 class Fit(NamedTuple):
-    """What a model can load.
-
-    Attributes:
-        state_dict: Names and shapes of the model to tensors.
-        error: Why this is enough to begin a training with, but not to predict;
-            None where everything fits.
-    """
+    """What a model can load; ``error`` if it is enough for a training, but not to predict."""
 
     state_dict: dict[str, Tensor]
     error: Optional[MismatchError]
@@ -108,33 +81,35 @@ def fit(
     target: str = 'the model',
     training: bool = False,
 ) -> Fit:
-    """Fit weights to a model, and log what was done.
+    """Fit weights in mmentity's names to a model, and log what was done.
 
-    Args:
-        weights: Weights in mmentity's names.
-        model: Model that is to load them.
-        path: File that they are from, for messages.
-        target: What to call the model in messages.
-        training: Whether a training may begin with what fits: windows of a Swin are
-            resized, and a head of other classes or another number of queries
-            starts anew.
+    A ``training`` may begin with what fits: windows of a Swin are resized, and a
+    head of other classes or another number of queries starts anew. ``path`` and
+    ``target`` name the file and the model in messages.
 
     Raises:
         MismatchError: If they do not fit.
     """
-    differences = compare(weights.state_dict, shapes_of(model))
+    logger = MMLogger.get_current_instance()
     fitting, error = dict(weights.state_dict), None
-    if differences:
+    differences = compare(fitting, shapes_of(model))
+    if differences.names:
         error = mismatch(weights, differences, path, target)
-        resized = resize_windows(differences, weights.state_dict)
-        anew = [name for name in differences.names if name not in resized]
-        if not training or any(map(_is_needed, anew)):
+        resized = resize_windows(differences, fitting)
+        anew = dict.fromkeys(name for name in differences.names if name not in resized)
+        # classes, queries and views differ between the tasks; norms of feature maps come with them
+        if not training or backbone_part(anew):
             raise error
-        fitting = {name: value for name, value in fitting.items() if name not in set(anew)}
-        fitting.update(resized)
-        _log_differences(path, target, list(resized), anew)
+        fitting = {name: value for name, value in fitting.items() if name not in anew} | resized
+        if resized:
+            logger.info(f'{len(resized)} relative positions resized to the window of Swin')
+        if anew:
+            logger.warning(
+                f'{path} does not fit {target} in {len(anew)} weights, which start anew or are '
+                f'dropped: {", ".join([*anew][:6])}{", ..." if len(anew) > 6 else ""}'
+            )
     if weights.source != MMENTITY:
-        MMLogger.get_current_instance().info(
+        logger.info(
             f'{path} is of {weights.source}: {len(weights.mapped)} weights converted in memory, '
             f'{len(weights.dropped)} constants dropped'
         )
@@ -158,28 +133,6 @@ def mismatch(
             f'they fit {fitting}'
         )
     return MismatchError(message, differences)
-
-
-def _is_needed(name: str) -> bool:
-    """Whether a training cannot begin without this weight.
-
-    Classes, queries and views differ between the tasks, and a backbone of
-    ImageNet has no norms of its feature maps.
-    """
-    return name.startswith('backbone.') and not name.startswith('backbone.norm')
-
-
-def _log_differences(
-    path: Union[str, Path], target: str, resized: list[str], anew: list[str]
-) -> None:
-    logger = MMLogger.get_current_instance()
-    if resized:
-        logger.info(f'{len(resized)} relative positions resized to the window of Swin')
-    if anew:
-        logger.warning(
-            f'{path} does not fit {target} in {len(anew)} weights, which start anew or are '
-            f'dropped: {", ".join(anew[:6])}{", ..." if len(anew) > 6 else ""}'
-        )
 
 
 def resize_windows(differences: Differences, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,103 +12,71 @@ from mmentity.checkpoints.read import WeightsError
 from mmentity.datasets.categories import panoptic_categories
 
 
-class KeyMapping(NamedTuple):
-    """Weights under the names of the other side, and what became of every name.
+class Weights(NamedTuple):
+    """Weights under new names, where they are from, and what became of each old name."""
 
-    Attributes:
-        state_dict: New names to tensors; shared with the old where values do
-            not change.
-        mapped: Old names to new ones.
-        dropped: Old names without a counterpart, to the reason.
-    """
-
+    source: str
     state_dict: dict[str, Tensor]
     mapped: dict[str, str]
     dropped: dict[str, str]
 
 
 def map_keys(
-    state_dict: Mapping[str, Tensor],
-    side: Side,
-    rules: list[Rule],
-    dropped: Mapping[Side, Mapping[str, str]],
-) -> KeyMapping:
-    """Map every name to the other side of a table, with the constants that both sides keep.
+    source: str, state_dict: Mapping[str, Tensor], side: Side, rules: list[Rule]
+) -> Weights:
+    """Map names from a side of a table to the other, with the constants that both sides keep.
 
-    Args:
-        state_dict: Names to tensors.
-        side: Side of the table that the names are on.
-        rules: Table.
-        dropped: For each side, templates of names without a counterpart, to the reason.
+    Values that do not change are shared.
 
     Raises:
         WeightsError: If a name is unknown, or one that must be there is missing;
             the message names it.
     """
     other_side: Side = 'mmentity' if side == 'detectron2' else 'detectron2'
-    table = [
-        (_pattern(template), rule, other)
-        for rule in rules
-        for template, other in zip(rule.names(side), rule.names(other_side))
-    ]
-    reasons = [(_pattern(template), reason) for template, reason in dropped[side].items()]
-    mapping = KeyMapping({}, {}, {})
-    # the numbers in the names of each family, which make the names that must be there
-    seen: dict[str, list[dict[str, str]]] = {r.family: [{}] for r in rules if _is_single(r)}
-    unknown = []
+    weights = Weights(source, {}, {}, {})
+    table = [(_pattern(rule.names[side]), rule) for rule in rules if side in rule.names]
+    kept = [rule for rule in rules if len(rule.names) == 2]
+    # numbers in the names of each family; what has none in its name is in every model
+    seen: dict[str, list[dict[str, str]]] = {
+        rule.family: [{}] for rule in kept if '{' not in rule.names['detectron2']
+    }
+    present, unknown = set(), []
     for name, value in state_dict.items():
         today = RENAMED.get(name, name)
-        reason = next((reason for pattern, reason in reasons if pattern.fullmatch(name)), None)
-        found = next((row for row in table if row[0].fullmatch(today)), None)
-        if reason is not None:
-            mapping.dropped[name] = reason
-        elif found is None:
+        matches = ((rule, pattern.fullmatch(today)) for pattern, rule in table)
+        found = next(((rule, match.groupdict()) for rule, match in matches if match), None)
+        if found is None:
             unknown.append(name)
-        else:
-            pattern, rule, other = found
-            numbers = pattern.fullmatch(today).groupdict()  # type: ignore[union-attr]
-            change = CHANGES[rule.change][side] if rule.change else None
-            mapping.mapped[name] = other.format(**numbers)
-            mapping.state_dict[mapping.mapped[name]] = change(value) if change else value
-            if numbers not in seen.setdefault(rule.family, []):
-                seen[rule.family].append(numbers)
+            continue
+        rule, numbers = found
+        if other_side not in rule.names:
+            weights.dropped[name] = rule.family
+            continue
+        new = weights.mapped[name] = rule.names[other_side].format(**numbers)
+        change = CHANGES.get(rule.family, {}).get(side)
+        weights.state_dict[new] = change(value) if change else value
+        present.add(today)
+        if numbers not in seen.setdefault(rule.family, []):
+            seen[rule.family].append(numbers)
     if unknown:
         raise WeightsError(
             f'{len(unknown)} names are unknown, the first is {unknown[0]!r}; these weights belong '
             'to another model'
         )
-    _check_complete({RENAMED.get(name, name) for name in mapping.mapped}, side, rules, seen)
-    mapping.state_dict.update(relative_position_indices(mapping.state_dict))
-    return mapping
-
-
-def _check_complete(
-    present: set[str],
-    side: Side,
-    rules: list[Rule],
-    seen: Mapping[str, list[dict[str, str]]],
-) -> None:
-    """Check that every module is there whole, and with it the others of its family."""
     needed = (
-        template.format(**numbers)
-        for rule in rules
-        for numbers in seen.get(rule.family, ())
-        for template in rule.names(side)
+        rule.names[side].format(**numbers) for rule in kept for numbers in seen.get(rule.family, ())
     )
     missing = [name for name in needed if name not in present]
     if missing:
         raise WeightsError(
             f'{len(missing)} names are missing, the first is {missing[0]!r}; the file is incomplete'
         )
+    weights.state_dict.update(relative_position_indices(weights.state_dict))
+    return weights
 
 
 def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r'\\{(\w)\\}', r'(?P<\1>\\d+)', re.escape(template)))
-
-
-def _is_single(rule: Rule) -> bool:
-    """Whether a module is in every model once, as no number in its name counts it."""
-    return '{' not in rule.detectron2
 
 
 def merge_patches_like_unfold(value: Tensor) -> Tensor:
@@ -126,11 +94,7 @@ def merge_patches_like_unfold(value: Tensor) -> Tensor:
 
 
 def merge_patches_like_official(value: Tensor) -> Tensor:
-    """Undo :func:`merge_patches_like_unfold`.
-
-    Args:
-        value: ``(..., 4 * C)``.
-    """
+    """Undo :func:`merge_patches_like_unfold`, ``(..., 4 * C)``."""
     neighbours = value.unflatten(-1, (-1, 4)).transpose(-1, -2)
     return neighbours[..., [0, 2, 1, 3], :].flatten(-2).contiguous()
 
@@ -148,11 +112,7 @@ def things_before_stuff(value: Tensor) -> Tensor:
 
 
 def classes_by_id(value: Tensor) -> Tensor:
-    """Undo :func:`things_before_stuff`.
-
-    Args:
-        value: ``(classes + 1, ...)``.
-    """
+    """Undo :func:`things_before_stuff`, ``(classes + 1, ...)``."""
     order = torch.tensor(_panoptic_order())
     return value[order.argsort()] if len(value) == len(order) else value
 
@@ -164,13 +124,13 @@ def _panoptic_order() -> list[int]:
     return [*(row_of[category.id] for category in categories), len(categories)]
 
 
-# Changes of values, by the side that they are on before.
+# Changes of the values of a family, by the side that they are on before.
 CHANGES: dict[str, dict[Side, Callable[[Tensor], Tensor]]] = {
     'swin merging': {
         'detectron2': merge_patches_like_unfold,
         'mmentity': merge_patches_like_official,
     },
-    'class order': {'detectron2': things_before_stuff, 'mmentity': classes_by_id},
+    'classes': {'detectron2': things_before_stuff, 'mmentity': classes_by_id},
 }
 
 

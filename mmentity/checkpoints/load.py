@@ -15,24 +15,20 @@ from typing import Any, Union
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from mmentity import datasets
 from mmentity.checkpoints.fit import fit
+from mmentity.checkpoints.key_map import Weights
 from mmentity.checkpoints.read import WeightsError, read_checkpoint, state_dict_in, weights_of
-from mmentity.checkpoints.recognise import OFFICIAL, Weights, recognise, source_of
-from mmentity.datasets import (
-    EntitySegDataset,
-    EntitySegInstanceDataset,
-    EntitySegPanopticDataset,
-    EntitySegSemanticDataset,
-)
+from mmentity.checkpoints.recognise import OFFICIAL, recognise, source_of
 from mmentity.models.detectors import EntityMask2Former
 
 AUTHORS = 'https://github.com/qqlu/Entity'
 LICENCE = 'CC BY-NC 4.0, non-commercial use only'
 DATASETS = (
-    EntitySegDataset,
-    EntitySegInstanceDataset,
-    EntitySegSemanticDataset,
-    EntitySegPanopticDataset,
+    datasets.EntitySegDataset,
+    datasets.EntitySegInstanceDataset,
+    datasets.EntitySegSemanticDataset,
+    datasets.EntitySegPanopticDataset,
 )
 CLASS_BIASES = ('predictor.class_embed.bias', 'panoptic_head.cls_embed.bias')
 # Paths without a scheme such as https:// before them.
@@ -67,31 +63,24 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     weights = recognise_file(checkpoint, path)
     model.load_state_dict(fit(weights, model, path).state_dict, strict=True)
-    meta = checkpoint.get('meta')
-    return (
-        dict(meta) if isinstance(meta, dict) else meta_of(weights.source, weights.state_dict, path)
-    )
+    if isinstance(checkpoint.get('meta'), dict):
+        return dict(checkpoint['meta'])
+    return meta_of(weights.source, weights.state_dict, path)
 
 
 def recognise_file(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> Weights:
     """Recognise the weights of a checkpoint; a :class:`WeightsError` names the file."""
+    state_dict = weights_of(checkpoint, path)
     try:
-        return recognise(weights_of(checkpoint, path))
+        return recognise(state_dict)
     except ValueError as error:
-        message = str(error)
-        raise WeightsError(message if str(path) in message else f'{path}: {message}') from error
+        raise WeightsError(f'{path}: {error}') from error
 
 
 def meta_of(
     source: str, state_dict: Mapping[str, Tensor], path: Union[str, Path]
 ) -> dict[str, Any]:
-    """Describe where weights come from and their classes, for the ``meta`` of a checkpoint.
-
-    Args:
-        source: Project of the weights, as of :func:`source_of`.
-        state_dict: Names of that project, or mmentity's, to tensors.
-        path: File that they are from.
-    """
+    """Describe where weights of a source are from and their classes, for a ``meta``."""
     meta: dict[str, Any] = {'source': Path(path).name}
     if source == OFFICIAL:
         meta.update(authors=AUTHORS, licence=LICENCE)
@@ -157,16 +146,8 @@ def prepare_state_dict(
 
     A model in training mode, as it is when it is built, also takes weights that a
     training may begin with; it then refuses to predict before it is trained.
-
-    Args:
-        model: Model that loads.
-        state_dict: Names to tensors.
-        prefix: What the names begin with.
-        metadata: Metadata of the state dict, with the ``file`` that it is from. Without one,
-            only official names are converted and checked, and PyTorch does the rest.
-
-    Raises:
-        WeightsError: If the weights belong to another project or do not fit.
+    Where the metadata names no ``file``, only official names are converted and
+    checked, and PyTorch does the rest.
     """
     named = {
         name[len(prefix) :]: state_dict[name] for name in state_dict if name.startswith(prefix)

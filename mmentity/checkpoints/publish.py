@@ -12,29 +12,22 @@ from torch import Tensor
 from mmentity.checkpoints.configs import (
     backbone_part,
     describe,
+    distances_to_configs,
     expected_shapes,
     fitting_configs,
-    nearest_config,
 )
 from mmentity.checkpoints.fit import MismatchError, compare, mismatch
+from mmentity.checkpoints.key_map import Weights
 from mmentity.checkpoints.load import meta_of, recognise_file
 from mmentity.checkpoints.read import WeightsError, read_checkpoint
-from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, Weights, map_to_official
+from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, map_to_official
 from mmentity.utils.files import sha256_of
 from mmentity.utils.shipped_configs import find_config
 from mmentity.version import __version__
 
 
 class Published(NamedTuple):
-    """A converted checkpoint.
-
-    Attributes:
-        path: The written file.
-        description: Architecture in a few words.
-        configs: Configs that the weights fit.
-        mapped: Old names to new ones.
-        dropped: Old names without a counterpart, to the reason.
-    """
+    """A converted checkpoint, and what became of every name in it."""
 
     path: Path
     description: str
@@ -59,11 +52,10 @@ def publish_mmentity(
     config: Optional[Union[str, Path]] = None,
     half: bool = False,
 ) -> Published:
-    """Convert a checkpoint of the official release, or a backbone, into a file.
+    """Convert a checkpoint of the official release, or a backbone of ImageNet, into a file.
 
     Args:
-        source: Checkpoint in official names, or an ImageNet backbone of Swin's
-            or HorNet's authors or of mmpretrain.
+        source: Checkpoint in any names but those of mmentity.
         target: ``.pth`` to write, or a folder, where it is named after its
             config. Either way ``_`` and the first 8 digits of its sha256 are
             added to the name.
@@ -76,10 +68,6 @@ def publish_mmentity(
         WeightsError: If it cannot be read, belongs to another project, or fits no
             config; as :class:`MismatchError` with every difference.
         OSError: If the file cannot be written; nothing stays behind.
-
-    Examples:
-        >>> publish_mmentity('CropFormer_hornet_3x_03823a.pth', 'checkpoints/').path
-        PosixPath('checkpoints/cropformer_hornet-l_3x_1f0d6c25.pth')
     """
     target = _check_target(target)
     weights = recognise_file(read_checkpoint(source), source)
@@ -108,18 +96,7 @@ def publish_mmentity(
 def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Published:
     """Convert a checkpoint of mmentity into a file for the official code.
 
-    Args:
-        source: Checkpoint of a training run here, or a converted one.
-        target: ``.pth`` to write, or a folder; named by content as in
-            :func:`publish_mmentity`.
-
-    Raises:
-        FileNotFoundError: If ``source`` does not exist.
-        WeightsError: If it cannot be read or is not of mmentity.
-        OSError: If the file cannot be written; nothing stays behind.
-
-    Examples:
-        >>> publish_detectron2('work_dirs/run/iter_206250.pth', 'for_detectron2/')
+    As :func:`publish_mmentity`; the source is of a training run here, or a converted one.
     """
     target = _check_target(target)
     checkpoint = read_checkpoint(source)
@@ -140,22 +117,19 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
         },
         'meta': {**kept, 'source': Path(source).name, 'mmentity_version': __version__},
     }
-    path = save_named_by_content(content, target, f'{Path(source).stem}_detectron2')
-    configs = fitting_configs(weights.state_dict)
-    description = describe(weights.state_dict)
-    return Published(path, description, configs, mapping.mapped, mapping.dropped)
+    return Published(
+        save_named_by_content(content, target, f'{Path(source).stem}_detectron2'),
+        describe(weights.state_dict),
+        fitting_configs(weights.state_dict),
+        mapping.mapped,
+        mapping.dropped,
+    )
 
 
 def save_named_by_content(content: dict[str, Any], target: Path, name: str) -> Path:
-    """Write a checkpoint under a name that ends in the first 8 digits of its sha256.
+    """Write a checkpoint to ``target``, with the first 8 digits of its sha256 in the name.
 
-    Args:
-        content: What to save.
-        target: ``.pth`` file or folder.
-        name: Name without suffix for a file in a folder.
-
-    Raises:
-        OSError: If it cannot be written; nothing stays behind.
+    In a folder, ``name`` goes before them.
     """
     folder, stem = (target.parent, target.stem) if target.suffix else (target, name)
     partial = folder / f'{stem}.partial-{os.getpid()}.pth'
@@ -189,20 +163,21 @@ def _configs_of(
     configs = [str(config)] if config is not None else fitting_configs(weights.state_dict)
     if not configs and weights.source == BACKBONE:
         return []
-    nearest = configs[0] if configs else nearest_config(weights.state_dict)
+    distances = distances_to_configs(weights.state_dict)
+    nearest = configs[0] if configs else min(distances, key=lambda name: distances[name])
     state_dict, expected = weights.state_dict, expected_shapes(nearest)
     if weights.source == BACKBONE:
         state_dict, expected = backbone_part(state_dict), backbone_part(expected)
     differences = compare(state_dict, expected)
-    if differences and config is None:
-        raise MismatchError(
-            f'{source} is a {describe(weights.state_dict)}, which no shipped config is; the '
-            f'nearest is {nearest}: {differences.summary()}; give a config of yours with --config',
-            differences,
-        )
-    if differences:
+    if not differences.names:
+        return configs
+    if config is not None:
         raise mismatch(weights, differences, source, str(config))
-    return configs
+    raise MismatchError(
+        f'{source} is a {describe(weights.state_dict)}, which no shipped config is; the '
+        f'nearest is {nearest}: {differences.summary()}; give a config of yours with --config',
+        differences,
+    )
 
 
 def _to_half(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import IO, Any, Union
 
 import numpy as np
@@ -20,6 +21,9 @@ from torch import Tensor
 ZIP = b'PK\x03\x04'
 TORCH_BEFORE_1_6 = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 PICKLE = b'\x80'
+
+# What the reading of a damaged file ends with.
+DAMAGED = (UnpicklingError, EOFError, RuntimeError, AttributeError, LookupError, TypeError)
 
 # Keys under which projects keep the weights: mmengine, then Detectron2, Swin and HorNet.
 WRAPPERS = ('state_dict', 'model')
@@ -43,7 +47,7 @@ def _known_method(owner: object, name: str) -> object:
     """Stand in for ``getattr`` while unpickling; knows ``METHODS`` and nothing else."""
     if isinstance(owner, type) and name in METHODS.get(owner, ()):
         return getattr(owner, name)
-    raise pickle.UnpicklingError(
+    raise UnpicklingError(
         f'the checkpoint asks for {name!r} of {owner!r}, which mmengine never saves; '
         'do not load this file'
     )
@@ -101,29 +105,29 @@ class _Unpickler(pickle.Unpickler):
         try:
             return ALLOWED[f'{module}.{name}']
         except KeyError:
-            raise pickle.UnpicklingError(f'unsupported GLOBAL {module}.{name}') from None
+            raise UnpicklingError(f'unsupported GLOBAL {module}.{name}') from None
+
+
+def _unpickle(file: IO[bytes], **options: Any) -> object:
+    return _Unpickler(file, **options).load()
 
 
 class _SafePickle:
     """The part of the module ``pickle`` that ``torch.load`` uses."""
 
     Unpickler = _Unpickler
-
-    @staticmethod
-    def load(file: IO[bytes], **options: Any) -> object:
-        return _Unpickler(file, **options).load()
+    load = staticmethod(_unpickle)
 
 
-def _torch_load(file: Union[str, IO[bytes]], **options: bool) -> object:
-    if HAS_ALLOW_LIST:
-        return torch.load(file, map_location='cpu', weights_only=True, **options)
-    return torch.load(
-        file, map_location='cpu', pickle_module=_SafePickle, weights_only=False, **options
-    )
+def _torch_load(file: Union[str, IO[bytes]], **options: Any) -> object:
+    options['weights_only'] = HAS_ALLOW_LIST
+    if not HAS_ALLOW_LIST:
+        options['pickle_module'] = _SafePickle
+    return torch.load(file, map_location='cpu', **options)
 
 
 def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict[str, Any]:
-    """Read a checkpoint file, whatever project wrote it.
+    """Read a checkpoint file, whatever project wrote it, onto the CPU.
 
     Only tensors, arrays, plain containers and what mmengine saves beside them are
     unpickled; a file that asks for anything else is refused.
@@ -134,45 +138,29 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict[str, Any]
         mmap: Map the tensors from the file instead of copying them into memory.
             The file must then stay as it is while they are in use.
 
-    Returns:
-        What the file holds, as it is, on the CPU.
-
     Raises:
         FileNotFoundError: If there is no such file.
         WeightsError: If it is cut short, no checkpoint, or wants to run code.
-
-    Examples:
-        >>> checkpoint = read_checkpoint('CropFormer_hornet_3x_03823a.pth')
-        >>> checkpoint.keys()
-        dict_keys(['model'])
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist or is no file; check the path')
     with path.open('rb') as file:
         start = file.read(len(TORCH_BEFORE_1_6))
+    if not start.startswith((ZIP, PICKLE)):
+        raise WeightsError(
+            f'{path} is no checkpoint: it begins with {start[:8]!r}, neither a .pth of '
+            'PyTorch nor a .pkl of Detectron2; an interrupted download often leaves a web page'
+        )
     try:
         if start.startswith(ZIP):
             content = _torch_load(str(path), mmap=mmap)
         elif start == TORCH_BEFORE_1_6:
             content = _torch_load(str(path))
-        elif start.startswith(PICKLE):
-            with path.open('rb') as file:
-                content = _Unpickler(file, encoding='latin1').load()
         else:
-            raise WeightsError(
-                f'{path} is no checkpoint: it begins with {start[:8]!r}, neither a .pth of '
-                'PyTorch nor a .pkl of Detectron2; an interrupted download often leaves a web page'
-            )
-    except (
-        pickle.UnpicklingError,
-        EOFError,
-        RuntimeError,
-        AttributeError,
-        IndexError,
-        KeyError,
-        TypeError,
-    ) as error:
+            with path.open('rb') as file:
+                content = _unpickle(file, encoding='latin1')
+    except DAMAGED as error:
         raise WeightsError(_reading_error(path, error)) from error
     if not isinstance(content, dict):
         raise WeightsError(
@@ -184,7 +172,7 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict[str, Any]
 
 def _reading_error(path: Path, error: Exception) -> str:
     wanted = re.search(r'GLOBAL[: ]+([\w.]+)', str(error))
-    if isinstance(error, pickle.UnpicklingError) and wanted:
+    if isinstance(error, UnpicklingError) and wanted:
         return (
             f'{path} wants to call {wanted.group(1)} while it is read, which weights never need; '
             'it was not opened, as it could run any code: get it again from a source that you trust'
@@ -198,25 +186,15 @@ def _reading_error(path: Path, error: Exception) -> str:
 
 def state_dict_in(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     """Find the state dict in a checkpoint, under the key of its project or as the whole of it."""
-    wrapped = (checkpoint[key] for key in WRAPPERS if isinstance(checkpoint.get(key), Mapping))
-    return next(wrapped, checkpoint)
+    candidates = (*map(checkpoint.get, WRAPPERS), checkpoint)
+    return next(each for each in candidates if isinstance(each, Mapping))
 
 
-def weights_of(
-    checkpoint: Mapping[str, Any], path: Union[str, Path] = 'the checkpoint'
-) -> dict[str, Tensor]:
-    """Take the weights out of a checkpoint.
-
-    Args:
-        checkpoint: Names to tensors or arrays, or a dict that holds them as
-            ``state_dict`` or ``model``.
-        path: Where they come from, for messages.
-
-    Returns:
-        Names, without the ``module.`` of a distributed run, to tensors.
+def weights_of(checkpoint: Mapping[str, Any], path: Union[str, Path]) -> dict[str, Tensor]:
+    """Take the tensors out of a checkpoint; names lose the ``module.`` of a distributed run.
 
     Raises:
-        WeightsError: If there are none, or a value is no tensor.
+        WeightsError: If there are none, or a value is neither a tensor nor an array.
     """
     weights = state_dict_in(checkpoint)
     if not weights:

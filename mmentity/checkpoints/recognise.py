@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Collection, Mapping
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import torch
 from torch import Tensor
 
-from mmentity.checkpoints.key_map import KeyMapping, map_keys, relative_position_indices
-from mmentity.checkpoints.key_tables import BACKBONES, DROPPED, DROPPED_OF_BACKBONE, MODELS
+from mmentity.checkpoints.key_map import Weights, map_keys, relative_position_indices
+from mmentity.checkpoints.key_tables import BACKBONES, MODELS
 from mmentity.checkpoints.read import WeightsError
 
 OFFICIAL = 'the official release'
@@ -22,22 +22,6 @@ _BACKBONE_OF_MMPRETRAIN = re.compile(r'(module\.)?backbone\..*(\.attn\.w_msa\.|\
 _BACKBONE_OF_AUTHORS = re.compile(r'\.attn\.relative_position_bias_table|\.gnconv\.pws\.')
 
 NO_OBJECT_WEIGHT = 0.1
-
-
-class Weights(NamedTuple):
-    """Weights in mmentity's names.
-
-    Attributes:
-        source: ``OFFICIAL``, ``BACKBONE`` or ``MMENTITY``.
-        state_dict: mmentity's names to tensors.
-        mapped: Names of the source to mmentity's.
-        dropped: Names of the source without a counterpart, to the reason.
-    """
-
-    source: str
-    state_dict: dict[str, Tensor]
-    mapped: dict[str, str]
-    dropped: dict[str, str]
 
 
 def source_of(names: Collection[str]) -> Optional[str]:
@@ -54,17 +38,14 @@ def source_of(names: Collection[str]) -> Optional[str]:
 def recognise(state_dict: Mapping[str, Tensor]) -> Weights:
     """Tell by the names which project wrote weights, and convert them.
 
-    Args:
-        state_dict: Names to tensors.
-
     Raises:
         WeightsError: If the names are of none of the projects, or not complete.
     """
     source = source_of(state_dict)
     if source == OFFICIAL:
-        return Weights(source, *_map_official(state_dict))
+        return _map_official(state_dict)
     if source == BACKBONE:
-        return Weights(source, *_map_backbone(state_dict))
+        return _map_backbone(state_dict)
     if source == MMENTITY:
         return Weights(source, dict(state_dict), {name: name for name in state_dict}, {})
     raise WeightsError(
@@ -76,12 +57,8 @@ def recognise(state_dict: Mapping[str, Tensor]) -> Weights:
 def convert_detectron2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the weights of an official CropFormer or Mask2Former model.
 
-    Args:
-        state_dict: Official names to tensors.
-
-    Returns:
-        mmentity's names to tensors; loads strictly into the model of the same
-        architecture. Values are shared where they do not change.
+    They then load strictly into the model of the same architecture. Values are
+    shared where they do not change.
 
     Raises:
         WeightsError: If a name is unknown, or one that must be there is missing;
@@ -99,13 +76,8 @@ def convert_backbone(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Reads the names of Microsoft's Swin, of HorNet's authors, and of mmpretrain;
     their classifier and its last norm are dropped, as the segmentation model
-    learns a norm for each of its four feature maps.
-
-    Args:
-        state_dict: Names to tensors.
-
-    Returns:
-        Names ``backbone...`` to tensors, a part of the weights of a model.
+    learns a norm for each of its four feature maps. The result, ``backbone...``, is
+    a part of the weights of a model.
 
     Raises:
         WeightsError: If a name is unknown or missing; the message names it.
@@ -121,14 +93,8 @@ def mmentity_to_detectron2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
     """Convert weights of mmentity for the official code.
 
     The exact inverse of :func:`convert_detectron2`, with the constants that the
-    official modules keep beside their weights.
-
-    Args:
-        state_dict: mmentity's names to tensors.
-
-    Returns:
-        Official names to tensors; save them as ``{'model': ...}`` for
-        Detectron2.
+    official modules keep beside their weights. Save the result as ``{'model': ...}``
+    for Detectron2.
 
     Raises:
         WeightsError: If a name is unknown, or one that must be there is missing;
@@ -141,9 +107,9 @@ def mmentity_to_detectron2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor
     return map_to_official(state_dict).state_dict
 
 
-def map_to_official(state_dict: Mapping[str, Tensor]) -> KeyMapping:
+def map_to_official(state_dict: Mapping[str, Tensor]) -> Weights:
     """As :func:`mmentity_to_detectron2`, with what became of every name."""
-    mapping = map_keys(state_dict, 'mmentity', MODELS[_backbone_type(state_dict)], DROPPED)
+    mapping = map_keys(MMENTITY, state_dict, 'mmentity', MODELS[_backbone_type(state_dict)])
     official = mapping.state_dict
     class_weight = torch.ones(len(official['sem_seg_head.predictor.class_embed.bias']))
     class_weight[-1] = NO_OBJECT_WEIGHT
@@ -153,25 +119,24 @@ def map_to_official(state_dict: Mapping[str, Tensor]) -> KeyMapping:
     return mapping
 
 
-def _map_official(state_dict: Mapping[str, Tensor]) -> KeyMapping:
-    return map_keys(state_dict, 'detectron2', MODELS[_backbone_type(state_dict)], DROPPED)
+def _map_official(state_dict: Mapping[str, Tensor]) -> Weights:
+    return map_keys(OFFICIAL, state_dict, 'detectron2', MODELS[_backbone_type(state_dict)])
 
 
-def _map_backbone(state_dict: Mapping[str, Tensor]) -> KeyMapping:
+def _map_backbone(state_dict: Mapping[str, Tensor]) -> Weights:
     rules = BACKBONES[_backbone_type(state_dict)]
     if _is_mmpretrain(state_dict):
         # its names are mmentity's; the tables say whether they are known and complete
-        known = map_keys(state_dict, 'mmentity', rules, DROPPED_OF_BACKBONE)
+        known = map_keys(BACKBONE, state_dict, 'mmentity', rules)
         kept = {name: state_dict[name] for name in known.mapped}
         kept.update(relative_position_indices(kept))
-        return KeyMapping(kept, {name: name for name in known.mapped}, known.dropped)
+        return known._replace(state_dict=kept, mapped={name: name for name in known.mapped})
     prefix = '' if any(name.startswith('backbone.') for name in state_dict) else 'backbone.'
     prefixed = {f'{prefix}{name}': value for name, value in state_dict.items()}
-    mapping = map_keys(prefixed, 'detectron2', rules, DROPPED_OF_BACKBONE)
-    return KeyMapping(
-        mapping.state_dict,
-        {name[len(prefix) :]: other for name, other in mapping.mapped.items()},
-        {name[len(prefix) :]: reason for name, reason in mapping.dropped.items()},
+    weights = map_keys(BACKBONE, prefixed, 'detectron2', rules)
+    return weights._replace(
+        mapped={name[len(prefix) :]: other for name, other in weights.mapped.items()},
+        dropped={name[len(prefix) :]: reason for name, reason in weights.dropped.items()},
     )
 
 

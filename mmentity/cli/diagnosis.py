@@ -5,8 +5,9 @@ Nothing of a library is imported here.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
+from mmentity.cli.probe import Probe
 from mmentity.utils.dependencies import (
     LITE,
     OPENCV,
@@ -18,33 +19,8 @@ from mmentity.utils.dependencies import (
 )
 
 
-class Probe(NamedTuple):
-    """What was found by importing.
-
-    Attributes:
-        errors: Messages of the imports that failed, in their order.
-        devices: Description of each device.
-        attention: Implementation of deformable attention on each device.
-        cuda_ops: CUDA version of mmcv's compiled ops, ``'not available'`` for ops of
-            the CPU alone, None where none are compiled.
-        has_driver: Whether the machine has a driver of NVIDIA.
-    """
-
-    errors: Mapping[str, str]
-    devices: Mapping[str, str]
-    attention: Mapping[str, str]
-    cuda_ops: Optional[str] = None
-    has_driver: bool = False
-
-
 class Diagnosis(NamedTuple):
-    """State of an environment.
-
-    Attributes:
-        versions: Version and distribution of each package, by module.
-        problems: What to fix, the most urgent first.
-        missing: Features that are not available, with the command that brings them.
-    """
+    """Versions by module, what to fix, most urgent first, and how to get missing features."""
 
     versions: dict[str, str]
     problems: list[Problem]
@@ -57,12 +33,7 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(installed: Mapping[str, str], probe: Probe) -> Diagnosis:
-    """Find what is wrong, without touching the environment.
-
-    Args:
-        installed: Versions of the installed distributions, by name.
-        probe: What was found by importing.
-    """
+    """Find what is wrong with what is installed, a version by distribution."""
     present = {
         package.module: [name for name in package.distributions if name in installed]
         for package in PACKAGES
@@ -70,7 +41,7 @@ def diagnose(installed: Mapping[str, str], probe: Probe) -> Diagnosis:
     problems = [*_duplicates(present, installed, probe), *find_problems(installed)]
     if not any(problem.blocking for problem in problems):
         problems += _failed_import(present, probe.errors)
-    problems += _unused_gpu(present, installed, probe)
+    problems += _unused_gpu(installed, probe)
     # one command may fix several: that of torch brings torchvision
     by_command = {problem.command: problem for problem in reversed(problems)}
     return Diagnosis(
@@ -112,18 +83,13 @@ def _failed_import(
     # the libraries tell more than mmentity, which imports them all
     order = sorted(errors, key=lambda module: module.startswith('mmentity'))
     for module in order:
-        top = module.split('.')[0]
-        name = next(iter(present.get(top, ())), top)
-        if top in optional:
-            if present.get(top):
-                error = errors[module]
-                yield Problem(
-                    f'{module} cannot be imported: {error}', _fix(top, name, error), False
-                )
-            continue
-        error = errors[module]
-        yield Problem(f'{module} cannot be imported: {error}', _fix(top, name, error))
-        return
+        top, error = module.split('.')[0], errors[module]
+        names, needed = present.get(top), top not in optional
+        if needed or names:
+            cause = f'{module} cannot be imported: {error}'
+            yield Problem(cause, _fix(top, names[0] if names else top, error), needed)
+        if needed:
+            return
 
 
 def _fix(module: str, distribution: str, error: str) -> str:
@@ -148,11 +114,9 @@ def _fix(module: str, distribution: str, error: str) -> str:
     return f'pip install --force-reinstall --no-deps {distribution}'
 
 
-def _unused_gpu(
-    present: Mapping[str, list[str]], installed: Mapping[str, str], probe: Probe
-) -> Iterator[Problem]:
+def _unused_gpu(installed: Mapping[str, str], probe: Probe) -> Iterator[Problem]:
     on_gpu = any(device.startswith('cuda') for device in probe.devices)
-    if probe.has_driver and 'torch' not in probe.errors and present['torch'] and not on_gpu:
+    if probe.has_driver and probe.devices and not on_gpu:
         yield Problem(
             'there is a driver of NVIDIA, but PyTorch sees no GPU: its build and the driver do '
             'not fit',

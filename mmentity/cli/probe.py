@@ -4,12 +4,12 @@ An import can fail in many ways and even end the process, so a file holds what i
 known so far: ``python -m mmentity.cli.probe FILE``.
 """
 
-import contextlib
 import json
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, Optional
 
 # each after those that it needs: the first one that fails is the cause
 LIBRARIES = (
@@ -21,41 +21,51 @@ OPTIONAL = ('mmseg', 'panopticapi', 'gradio')
 MMENTITY = ('mmentity.models', 'mmentity.evaluation', 'mmentity.engine', 'mmentity.apis')
 
 
+class Probe(NamedTuple):
+    """What was found: messages of failed imports, and each device with its attention.
+
+    ``cuda_ops`` is the CUDA version of mmcv's compiled ops, ``'not available'`` for ops
+    of the CPU alone, None where none are compiled; ``importing`` is what was being
+    imported when the process ended.
+    """
+
+    errors: dict[str, str]
+    devices: dict[str, str]
+    attention: dict[str, str]
+    cuda_ops: Optional[str] = None
+    has_driver: bool = False
+    importing: Optional[str] = None
+
+
 def main(path: Path) -> None:
-    """Write ``errors`` by module, ``devices``, ``attention`` and ``cuda_ops``."""
-    report: dict[str, Any] = {'errors': {}, 'devices': {}, 'attention': {}, 'cuda_ops': None}
+    """Write a :class:`Probe` as json."""
+    probe = Probe({}, {}, {}, has_driver=Path('/proc/driver/nvidia/version').is_file())
     for module in ('mmentity.registry', *LIBRARIES, *OPTIONAL, *MMENTITY):
-        path.write_text(json.dumps({**report, 'importing': module}))
+        path.write_text(json.dumps(probe._replace(importing=module)._asdict()))
         try:
             imported = import_module(module)
             if module == 'cv2' and not hasattr(imported, 'imread'):
                 raise ImportError('cv2 is an empty folder')
         except (Exception, SystemExit) as error:
-            report['errors'][module] = f'{type(error).__name__}: {error}'.strip()
-    for look in (_look_at_devices, _look_at_ops):
-        # what fails here has failed above
-        with contextlib.suppress(Exception):
-            look(report)
-    path.write_text(json.dumps(report))
+            probe.errors[module] = f'{type(error).__name__}: {error}'.strip()
+    # what fails below has failed above, or has no compiled ops
+    with suppress(Exception):
+        probe.devices.update(_devices())
+    with suppress(Exception):
+        probe = probe._replace(cuda_ops=import_module('mmcv.ops').get_compiling_cuda_version())
+    with suppress(Exception):
+        attention = import_module('mmentity.models.layers.deformable_attention')
+        probe.attention.update({each: attention.attention_way(each) for each in probe.devices})
+    path.write_text(json.dumps(probe._asdict()))
 
 
-def _look_at_devices(report: dict[str, Any]) -> None:
+def _devices() -> dict[str, str]:
     torch = import_module('torch')
-    report['devices']['cpu'] = f'{torch.get_num_threads()} threads'
+    devices = {'cpu': f'{torch.get_num_threads()} threads'}
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        size = properties.total_memory / 2**30
-        report['devices'][f'cuda:{index}'] = f'{properties.name}, {size:.0f} GiB'
-
-
-def _look_at_ops(report: dict[str, Any]) -> None:
-    ops = import_module('mmcv.ops')
-    # it fails where there are no compiled ops at all
-    with contextlib.suppress(Exception):
-        report['cuda_ops'] = ops.get_compiling_cuda_version()
-    attention = import_module('mmentity.models.layers.deformable_attention')
-    for device in report['devices']:
-        report['attention'][device] = attention.attention_way(device)
+        devices[f'cuda:{index}'] = f'{properties.name}, {properties.total_memory / 2**30:.0f} GiB'
+    return devices
 
 
 if __name__ == '__main__':

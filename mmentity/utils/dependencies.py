@@ -9,33 +9,26 @@ from packaging.version import Version
 
 
 class Package(NamedTuple):
-    """A package that mmentity builds on.
+    """A package that mmentity builds on, which one of the distributions brings.
 
-    Attributes:
-        module: Name under which it is imported.
-        distributions: Distributions that bring it; they exclude each other.
-        lowest: Lowest version.
-        install: What pip installs, in an environment of upstream OpenMMLab.
-        fork: Likewise, in an environment of the onedl-* forks.
-        feature: The only feature that needs it; empty if training and prediction do.
+    ``install`` is for pip in an environment of upstream OpenMMLab; ``feature`` is the
+    only one that needs the package, empty if training and prediction do.
     """
 
     module: str
     distributions: tuple[str, ...]
     lowest: str
     install: str
-    fork: str = ''
     feature: str = ''
+
+    @property
+    def fork(self) -> str:
+        """Distribution for an environment of the onedl-* forks, empty if it is the same."""
+        return next((name for name in self.distributions if name.startswith('onedl-')), '')
 
 
 class Problem(NamedTuple):
-    """Something about the installed packages that needs a fix.
-
-    Attributes:
-        cause: What is wrong.
-        command: What fixes it.
-        blocking: Whether training or prediction would fail.
-    """
+    """What is wrong and the command that fixes it; blocking if training or prediction fails."""
 
     cause: str
     command: str
@@ -62,22 +55,15 @@ PACKAGES = (
     Package('pycocotools', ('pycocotools',), '2.0.7', 'pycocotools'),
     Package('rich', ('rich',), '10.0', 'rich'),
     Package('terminaltables', ('terminaltables',), '3.1', 'terminaltables'),
-    Package('mmengine', ('mmengine', 'onedl-mmengine'), '0.10.4', ENGINE, 'onedl-mmengine'),
-    Package('mmcv', ('mmcv', 'mmcv-lite', 'onedl-mmcv'), '2.0', LITE, 'onedl-mmcv'),
-    Package('mmdet', ('mmdet', 'onedl-mmdetection'), '3.3', '"mmdet==3.3.0"', 'onedl-mmdetection'),
-    Package(
-        'mmpretrain',
-        ('mmpretrain', 'onedl-mmpretrain'),
-        '1.2',
-        '"mmpretrain==1.2.0"',
-        'onedl-mmpretrain',
-    ),
+    Package('mmengine', ('mmengine', 'onedl-mmengine'), '0.10.4', ENGINE),
+    Package('mmcv', ('mmcv', 'mmcv-lite', 'onedl-mmcv'), '2.0', LITE),
+    Package('mmdet', ('mmdet', 'onedl-mmdetection'), '3.3', '"mmdet==3.3.0"'),
+    Package('mmpretrain', ('mmpretrain', 'onedl-mmpretrain'), '1.2', '"mmpretrain==1.2.0"'),
     Package(
         'mmseg',
         ('mmsegmentation', 'onedl-mmsegmentation'),
         '1.2.2',
         '"mmsegmentation==1.2.2" ftfy regex',
-        'onedl-mmsegmentation',
         'semantic segmentation',
     ),
     Package(
@@ -85,9 +71,9 @@ PACKAGES = (
         ('panopticapi-lite', 'panopticapi'),
         '0.1',
         '--no-deps panopticapi-lite',
-        feature='PQ of panoptic segmentation',
+        'PQ of panoptic segmentation',
     ),
-    Package('gradio', ('gradio',), '6.31', '"mmentity[web]"', feature='the page in the browser'),
+    Package('gradio', ('gradio',), '6.31', '"mmentity[web]"', 'the page in the browser'),
 )
 BUILD_TOOLS = 'pip install "setuptools<80" wheel ninja psutil'
 BUILD_MMCV = 'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir --no-deps'
@@ -116,47 +102,35 @@ def installed_versions() -> dict[str, str]:
 
 
 def installed_version(module: str) -> Optional[str]:
-    """Find the version of a package of the table; None if no package manager knows it.
-
-    Examples:
-        >>> installed_version('mmdet')
-        '3.3.0'
-    """
+    """Find the version of a module of the table; None if no package manager knows it."""
     versions = installed_versions()
     package = next(package for package in PACKAGES if package.module == module)
     return next((versions[name] for name in package.distributions if name in versions), None)
 
 
 def find_problems(versions: Mapping[str, str]) -> Iterator[Problem]:
-    """Find what keeps training or prediction from running: missing, too old or refused.
-
-    Args:
-        versions: Versions of the installed distributions, by name.
-    """
+    """Find what keeps training or prediction from running: missing, too old or refused."""
     for package in PACKAGES:
         if package.feature:
             continue
         command = install_command(package, versions)
-        found = [name for name in package.distributions if name in versions]
-        if not found:
+        needed = f'{package.module} >= {package.lowest}'
+        name = next((name for name in package.distributions if name in versions), None)
+        if name is None:
             # a checkout on the path has no distribution
             if find_spec(package.module) is None:
-                yield Problem(f'{package.module} >= {package.lowest}, none is installed', command)
-        elif Version(versions[found[0]]) < Version(package.lowest):
-            cause = f'{package.module} >= {package.lowest}, found {versions[found[0]]}'
-            yield Problem(cause, command.replace('install', 'install --upgrade', 1))
-        elif package.module == 'mmcv' and 'mmdet' in versions:
-            yield from _refused_mmcv(found[0], versions)
-
-
-def _refused_mmcv(distribution: str, versions: Mapping[str, str]) -> Iterator[Problem]:
-    """Say before mmdet 3.3 does, as an assertion, that it takes no mmcv from 2.2 on."""
-    version = versions[distribution]
-    if Version(version) >= Version('2.2') and Version(versions['mmdet']) < Version('3.4'):
-        yield Problem(
-            f'mmcv < 2.2 for mmdet {versions["mmdet"]}, found {distribution} {version}',
-            f'pip uninstall -y {distribution} && pip install {LITE}',
-        )
+                yield Problem(f'{needed}, none is installed', command)
+        elif Version(versions[name]) < Version(package.lowest):
+            command = command.replace('install', 'install --upgrade', 1)
+            yield Problem(f'{needed}, found {versions[name]}', command)
+        elif package.module == 'mmcv' and Version(versions[name]) >= Version('2.2'):
+            # mmdet 3.3 says it as an assertion
+            mmdet = versions.get('mmdet')
+            if mmdet and Version(mmdet) < Version('3.4'):
+                yield Problem(
+                    f'mmcv < 2.2 for mmdet {mmdet}, found {name} {versions[name]}',
+                    f'pip uninstall -y {name} && pip install {LITE}',
+                )
 
 
 def install_command(package: Package, versions: Mapping[str, str]) -> str:

@@ -33,11 +33,7 @@ def sequence_of(source: Source) -> str:
 
 
 def files_of(image: InputImage, options: OutputOptions) -> dict[str, str]:
-    """Name the files of an image, relative to the output folder.
-
-    Returns:
-        Path by format, for the formats that the options ask for, and ``sidecar``.
-    """
+    """Path in the output folder of each format that is asked for, and of the ``sidecar``."""
     base = PurePosixPath(image.name).name
     if image.path is not None and image.frame is None:
         base = Path(image.path).stem
@@ -52,11 +48,7 @@ def files_of(image: InputImage, options: OutputOptions) -> dict[str, str]:
 
 
 def check_files(listed: Iterable[Source], options: OutputOptions) -> None:
-    """Check that no two images are written to the same file.
-
-    Raises:
-        ValueError: If two are; the message names them.
-    """
+    """Raise a ValueError that names two images if both would be written to the same file."""
     seen: dict[str, InputImage] = {}
     for image in listed:
         if not isinstance(image, InputImage):

@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -15,28 +16,22 @@ FREE_OUTPUTS = ('formats', 'sheet', 'npz_tables', 'sequence')
 VERSIONS = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'numpy', 'PIL')
 
 
+@dataclass
 class Manifest:
     """Record of one run, written at its start and at its end.
 
-    Args:
-        path: File of the manifest.
-        scratch: Where it is written before it gets its name.
-        origin: What made the files: config, weights, options, ...
-
-    Attributes:
-        failures: Name, path and reason of each image that failed.
-        written: Number of images whose files were written.
-        skipped: Number of images whose files existed.
+    ``scratch`` is where it is written before it gets its name, ``origin`` what made
+    the files: config, weights, options, ...; the rest counts images whose files were
+    written, or existed, and has name, path and reason of those that failed.
     """
 
-    def __init__(self, path: Path, scratch: Path, origin: dict[str, Any]) -> None:
-        self.path = Path(path)
-        self.scratch = Path(scratch)
-        self.origin = origin
-        self.failures: list[dict[str, Optional[str]]] = []
-        self.written = 0
-        self.skipped = 0
-        self.started = time.time()
+    path: Path
+    scratch: Path
+    origin: dict[str, Any]
+    failures: list[dict[str, Optional[str]]] = field(default_factory=list)
+    written: int = 0
+    skipped: int = 0
+    started: float = field(default_factory=time.time)
 
     def check_same(self) -> None:
         """Check that earlier runs into the same folder, also of shards, had the same options.
@@ -61,15 +56,12 @@ class Manifest:
                     f'{", ".join(different)}; choose another --out or drop --skip-existing'
                 )
 
-    def fail(self, name: str, path: Optional[str], reason: str) -> None:
-        """Record an image that failed."""
-        self.failures.append({'name': name, 'path': path, 'reason': reason})
-
     def write(self, finished: bool) -> None:
         """Write the record as it stands."""
+        installed = {module: installed_version(module) for module in VERSIONS}
         record = {
             **self.origin,
-            'versions': versions(),
+            'versions': {'mmentity': __version__, 'python': platform.python_version(), **installed},
             'started': _clock(self.started),
             'finished': _clock(time.time()) if finished else None,
             'seconds': round(time.time() - self.started, 1),
@@ -82,12 +74,6 @@ class Manifest:
         }
         with whole_file(self.path, self.scratch) as partial:
             partial.write_text(json.dumps(record, indent=2))
-
-
-def versions() -> dict[str, Optional[str]]:
-    """Return the versions of what computes and writes."""
-    installed = {module: installed_version(module) for module in VERSIONS}
-    return {'mmentity': __version__, 'python': platform.python_version(), **installed}
 
 
 def _decisive(record: dict[str, Any]) -> dict[str, Any]:

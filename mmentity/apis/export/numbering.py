@@ -1,7 +1,9 @@
-"""Which entities are written, and under which ids."""
+"""The entities of one image as they are written: filtered, numbered, encoded."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from mmentity.apis.export.options import OutputOptions
@@ -11,12 +13,7 @@ DTYPES: dict[str, type[np.unsignedinteger]] = {'uint8': np.uint8, 'uint16': np.u
 
 
 class NumberedResult(NamedTuple):
-    """The entities of one image as they are written.
-
-    Attributes:
-        result: Written entities, in the order of their ids.
-        ids: Id of each of them, int32 ``(K,)``, ascending.
-    """
+    """Entities in the order of their ids, int32 ``(K,)``, ascending."""
 
     result: EntityResult
     ids: np.ndarray
@@ -25,20 +22,43 @@ class NumberedResult(NamedTuple):
         """Return the ids of the pixels, ``(H, W)`` of a type, 0 = no entity."""
         return self.result.lazy_map.paint(self.ids.astype(dtype))
 
-    def records(self) -> list[dict[str, Any]]:
-        """Return :meth:`EntityResult.records` with the written ids."""
-        return [
-            {**record, 'id': int(number)} for record, number in zip(self.result.records(), self.ids)
-        ]
+    def png(self, id_dtype: str = 'auto') -> bytes:
+        """Encode the id map.
+
+        Raises:
+            ValueError: If the ids do not fit the type; they are never wrapped around.
+        """
+        largest = int(self.ids.max(initial=0))
+        if id_dtype == 'auto':
+            id_dtype = 'uint8' if largest <= 255 else 'uint16'
+        limit = np.iinfo(DTYPES[id_dtype]).max
+        if largest > limit:
+            wider = 'write uint16 (--id-dtype uint16), or ' if id_dtype == 'uint8' else ''
+            raise ValueError(
+                f'{self.result.name} has ids up to {largest}, {id_dtype} holds {limit}; {wider}'
+                'keep fewer entities (a higher --score-thr or --min-area)'
+            )
+        return encode_image('.png', self.id_map(DTYPES[id_dtype]))
+
+    def cutouts(self) -> Iterator[tuple[str, bytes]]:
+        """Name and encode the cutout of each entity."""
+        for number, cutout in zip(self.ids, self.result.cutouts()):
+            yield f'{number}.png', encode_image('.png', cutout)
+
+    def record(self) -> dict[str, Any]:
+        """Return name, size in px and :meth:`EntityResult.records` with the written ids."""
+        result = self.result
+        numbered = zip(result.records(), self.ids.tolist())
+        return {
+            'name': result.name,
+            'width': result.width,
+            'height': result.height,
+            'entities': [{**record, 'id': number} for record, number in numbered],
+        }
 
 
 def number_entities(result: EntityResult, options: OutputOptions) -> NumberedResult:
-    """Filter, order and number the entities of an image; no pixel is touched.
-
-    Args:
-        result: All that the model predicted.
-        options: Size, thresholds, order and kind of ids.
-    """
+    """Filter, order and number the entities of an image; no pixel is touched."""
     if options.size is not None:
         result = result.resize(*options.size)
     order = result.order(options.order, options.reverse)
@@ -47,20 +67,17 @@ def number_entities(result: EntityResult, options: OutputOptions) -> NumberedRes
     return NumberedResult(result.take(order[keep]), ids.astype(np.int32))
 
 
-def choose_dtype(numbered: NumberedResult, id_dtype: str) -> type[np.unsignedinteger]:
-    """Choose the type of an id map.
+def encode_image(suffix: str, img: np.ndarray, quality: int = 95) -> bytes:
+    """Encode an image.
 
-    Raises:
-        ValueError: If the ids do not fit; they are never wrapped around.
+    Args:
+        suffix: ``'.png'`` or ``'.jpg'``.
+        img: uint8 or uint16 ``(H, W)``, RGB ``(H, W, 3)`` or RGBA ``(H, W, 4)``;
+            the channels of RGBA are swapped in place, which saves a copy.
+        quality: Quality of a JPEG, 1..100.
     """
-    largest = int(numbered.ids.max(initial=0))
-    if id_dtype == 'auto':
-        id_dtype = 'uint8' if largest <= 255 else 'uint16'
-    limit = np.iinfo(DTYPES[id_dtype]).max
-    if largest > limit:
-        wider = 'write uint16 (--id-dtype uint16), or ' if id_dtype == 'uint8' else ''
-        raise ValueError(
-            f'{numbered.result.name} has ids up to {largest}, {id_dtype} holds {limit}; {wider}'
-            'keep fewer entities (a higher --score-thr or --min-area)'
-        )
-    return DTYPES[id_dtype]
+    if img.ndim == 3 and img.shape[2] == 4:
+        img[..., 0], img[..., 2] = img[..., 2], img[..., 0].copy()
+    elif img.ndim == 3:
+        img = cv2.cvtColor(img, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(suffix, img, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()

@@ -138,3 +138,52 @@ class RunOptions:
 def _check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
     if value not in allowed:
         raise ValueError(f'{option} is {value!r}; it must be one of {", ".join(allowed)}')
+
+
+# Plain values, as the public scripts of these projects read them, see docs/inference.md.
+PRESET_VALUES: dict[str, dict[str, Any]] = {
+    'maskclustering': {
+        'score_thr': 0.5,
+        'min_area': 400,
+        'reverse': True,
+        'id_dtype': 'uint8',
+        'folder': '{sequence}/output/',
+        'name': '{frame}',
+        'layout': {'idmap': '{sequence}/output/mask/{frame}.png'},
+    },
+    'onlineanyseg': {
+        'score_thr': 0.6,
+        'min_area': 500,
+        'id_dtype': 'uint8',
+        'size': [480, 640],
+        'resize_first': True,
+        'folder': '{sequence}/',
+        'name': '{frame}',
+        'layout': {'idmap': '{sequence}/mask/{frame}.png'},
+    },
+    'corrclip': {
+        'formats': ['npz'],
+        'score_thr': 0.5,
+        'npz_key': 'instance_mask',
+        'npz_tables': False,
+        'layout': {'npz': '{stem}.npz', 'sidecar': 'entities/{stem}.json'},
+    },
+}
+
+
+def build_preset(values: dict[str, Any]) -> OutputOptions:
+    """Build options from plain values for the attributes of :class:`OutputOptions`.
+
+    ``layout`` gives the paths of some formats; in the others, those of the default
+    layout, ``folder`` goes before the path and ``name`` in place of ``{name}``.
+
+    Raises:
+        ValueError: If a value is not allowed.
+    """
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    folder, name = options.pop('folder', ''), options.pop('name', '{name}')
+    layout = {key: folder + path.replace('{name}', name) for key, path in LAYOUT.items()}
+    return OutputOptions(**{**options, 'layout': {**layout, **options.get('layout', {})}})
+
+
+PRESETS = {name: build_preset(values) for name, values in PRESET_VALUES.items()}

@@ -18,26 +18,18 @@ THUMBNAIL_SIDE = 480
 
 
 class Preview(NamedTuple):
-    """Image and entity map of a result at a size for looking at them.
-
-    Attributes:
-        image: uint8 RGB ``(h, w, 3)``.
-        entities: Map of the same size, numbered by the rows of the result.
-    """
+    """Image, uint8 RGB ``(h, w, 3)``, and map, at a size for looking at them."""
 
     image: np.ndarray
     entities: EntityMap
 
 
 def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
-    """Draw the entities over their image.
+    """Draw the entities over their image, uint8 RGB, at most ``LONGEST_SIDE`` px.
 
     Args:
         numbered: Entities, with their image.
         drawn: Some of ``options.DRAWN``.
-
-    Returns:
-        uint8 RGB; the longest side of an image is at most ``LONGEST_SIDE`` px.
     """
     result = numbered.result
     image, entities = shrink(result, LONGEST_SIDE)
@@ -56,9 +48,9 @@ def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     return overlay
 
 
-def draw_thumbnails(numbered: NumberedResult) -> dict[str, np.ndarray]:
+def draw_thumbnails(result: EntityResult) -> dict[str, np.ndarray]:
     """Draw the two small images of a contact sheet, uint8 RGB, by format."""
-    image, entities = shrink(numbered.result, THUMBNAIL_SIDE)
+    image, entities = shrink(result, THUMBNAIL_SIDE)
     return {'sheet': draw_entities(image, entities), 'sheet_image': image}
 
 
@@ -70,9 +62,6 @@ def shrink(result: EntityResult, longest: int) -> Preview:
     height, width = (max(1, round(side * factor)) for side in (result.height, result.width))
     # first the map: what stays is allocated before Pillow's large copy comes and goes
     entities = result.lazy_map.resize(height, width).numbered()
-    image = np.asarray(
-        Image.fromarray(result.checked_image()).resize(
-            (width, height), Image.Resampling.BILINEAR, reducing_gap=2
-        )
-    )
-    return Preview(image, entities)
+    large = Image.fromarray(result.checked_image())
+    small = large.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2)
+    return Preview(np.asarray(small), entities)

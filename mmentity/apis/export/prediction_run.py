@@ -12,19 +12,16 @@ from typing import Any, Optional, Union
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from mmentity.apis.export.contact_sheet import Card, card_of, write_contact_sheet
+from mmentity.apis.export.contact_sheet import write_contact_sheet
 from mmentity.apis.export.file_names import check_files, files_of, sequence_of
 from mmentity.apis.export.manifest import Manifest
 from mmentity.apis.export.options import OutputOptions, RunOptions
-from mmentity.apis.export.scratch import ScratchFolder
-from mmentity.apis.export.writers import ResultWriter
+from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.inferencer import EntityInferencer, LoadOptions, Outcome
 from mmentity.apis.inputs import InputImage, Inputs, count, iterate, list_inputs
 from mmentity.apis.threads import map_in_background
 from mmentity.utils.files import sha256_of
 from mmentity.utils.progress import show_progress
-
-CardOrError = Union[Card, Exception]
 
 
 class PredictionRun:
@@ -68,31 +65,22 @@ class PredictionRun:
     def __call__(
         self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]] = None
     ) -> Manifest:
-        """Do the run.
-
-        Args:
-            inferencer: Model to predict with.
-            weights: File of its weights, for the manifest.
-
-        Returns:
-            The manifest, which is also written.
+        """Do the run; return the manifest, in which the file of the weights is named.
 
         Raises:
             ValueError: If files of an earlier run are to be kept and were made
                 with other options, config or weights.
             OSError: If files cannot be written, as on a full disk.
         """
-        with ScratchFolder(self.out) as scratch:
+        with scratch_folder(self.out) as scratch:
             manifest = Manifest(self.manifest_path(), scratch, self._origin(inferencer, weights))
             if self.options.skip_existing:
                 manifest.check_same()
             manifest.write(finished=False)
             try:
-                writer = ResultWriter(self.out, scratch, self.outputs)
-                cards = self._predict(inferencer, writer, manifest)
+                self._predict(inferencer, ResultWriter(self.out, scratch, self.outputs), manifest)
                 if self.outputs.sheet:
-                    shown = self._all_cards(cards)
-                    write_contact_sheet(self.out, shown, manifest.failures, scratch)
+                    write_contact_sheet(self.out, self._sidecars(), manifest.failures, scratch)
             except BaseException:
                 manifest.write(finished=False)
                 raise
@@ -101,46 +89,40 @@ class PredictionRun:
 
     def _predict(
         self, inferencer: EntityInferencer, writer: ResultWriter, manifest: Manifest
-    ) -> dict[Path, Card]:
-        """Predict and write; return the cards of the contact sheet by sidecar."""
+    ) -> None:
         options, outputs = self.options, self.outputs
-        load_options = LoadOptions(
-            options.batch_size,
-            options.workers,
-            keep_image=outputs.needs_image,
-            size=outputs.size if outputs.resize_first else None,
-        )
+        size = outputs.size if outputs.resize_first else None
+        load_options = LoadOptions(options.batch_size, options.workers, outputs.needs_image, size)
         outcomes = inferencer.outcomes(self._missing(manifest), load_options)
         if inferencer.show_progress:
             outcomes = show_progress(outcomes, self._count(), 'images')
         write = partial(self._write, writer)
-        cards = {}
         # closed, so that on an interruption what has not begun is dropped at once
-        with closing(
-            map_in_background(write, outcomes, options.workers, options.workers)
-        ) as written:
-            for image, card in written:
-                if isinstance(card, Exception):
-                    manifest.fail(image.name, image.path, str(card))
-                    MMLogger.get_current_instance().warning(f'failed: {card}')
+        written = map_in_background(write, outcomes, options.workers, options.workers)
+        with closing(written):
+            for image, error in written:
+                if error is None:
+                    manifest.written += 1
                     continue
-                manifest.written += 1
-                if outputs.sheet:
-                    cards[self.out / files_of(image, outputs)['sidecar']] = card
-        return cards
+                failure = {'name': image.name, 'path': image.path, 'reason': str(error)}
+                manifest.failures.append(failure)
+                MMLogger.get_current_instance().warning(f'failed: {error}')
 
-    def _write(self, writer: ResultWriter, outcome: Outcome) -> tuple[InputImage, CardOrError]:
+    def _write(
+        self, writer: ResultWriter, outcome: Outcome
+    ) -> tuple[InputImage, Optional[Exception]]:
         """Write the files of one image; an error of one image does not stop the others."""
         image, result = outcome
         if isinstance(result, Exception):
             return image, result
         try:
-            return image, writer.write(result, files_of(image, self.outputs))
+            writer.write(result, files_of(image, self.outputs))
         except OSError:
             # a full disk or a folder without permission fails for every image
             raise
         except Exception as error:
             return image, error
+        return image, None
 
     def _missing(self, manifest: Manifest) -> Iterator[InputImage]:
         """Go through the images of this shard whose files do not exist."""
@@ -192,11 +174,11 @@ class PredictionRun:
             name += '.{}-of-{}'.format(*self.options.shard)
         return self.out / f'{name}.json'
 
-    def _all_cards(self, cards: dict[Path, Card]) -> Iterator[Card]:
-        """Go through the cards of this run and of other sidecars, as of other shards."""
+    def _sidecars(self) -> Iterator[dict[str, Any]]:
+        """Read the sidecars of this run and of others, as of other shards."""
         pattern = self.outputs.layout['sidecar'].replace('{name}', '**/*')
         for path in sorted(self.out.glob(re.sub(r'{\w+}', '*', pattern))):
-            yield cards.get(path) or card_of(json.loads(path.read_text()))
+            yield json.loads(path.read_text())
 
 
 def _digest(config: Config) -> str:

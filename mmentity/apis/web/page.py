@@ -1,7 +1,7 @@
 """The page: an image, two sliders, and the entities under the pointer."""
 
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 import gradio as gr
 
@@ -9,28 +9,12 @@ from mmentity.apis.inferencer import EntityInferencer
 from mmentity.apis.web.results import ResultStore, describe
 from mmentity.datasets.errors import SampleError
 
-PARTS = Path(__file__).parent
 # names of fonts that machines have, in place of those that gradio's themes fetch
-FONTS = {
-    'font': ['system-ui', 'sans-serif'],
-    'font_mono': ['ui-monospace', 'monospace'],
-}
+THEME = gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['ui-monospace', 'monospace'])
 
 
-class Page(NamedTuple):
-    """Gradio's blocks, and options of ``mount_gradio_app`` for their style."""
-
-    blocks: gr.Blocks
-    style: dict[str, Any]
-
-
-def build_page(inferencer: EntityInferencer, store: ResultStore) -> Page:
-    """Build the page.
-
-    Args:
-        inferencer: Model to predict with.
-        store: Where results are kept for downloads.
-    """
+def build_page(inferencer: EntityInferencer, store: ResultStore) -> gr.Blocks:
+    """Build the page; the store keeps results for its downloads."""
 
     def predict(path: Optional[str]) -> Optional[dict[str, Any]]:
         if path is None:
@@ -50,11 +34,7 @@ def build_page(inferencer: EntityInferencer, store: ResultStore) -> Page:
             with gr.Column(scale=1, min_width=260):
                 # the file itself, so that nothing is lost by encoding it again
                 image = gr.File(
-                    label='image',
-                    file_types=['image'],
-                    type='filepath',
-                    elem_id='drop',
-                    height=140,
+                    label='image', file_types=['image'], type='filepath', elem_id='drop', height=140
                 )
                 score_thr = gr.Slider(
                     0, 1, value=0.5, step=0.01, label='minimum score', elem_id='score'
@@ -83,8 +63,8 @@ def build_page(inferencer: EntityInferencer, store: ResultStore) -> Page:
                 trigger_mode='always_last',
                 api_visibility='private',
             )
-    return Page(blocks, {'theme': gr.themes.Default(**FONTS)})
+    return blocks
 
 
 def _part(name: str) -> str:
-    return (PARTS / name).read_text(encoding='utf-8')
+    return Path(__file__).with_name(name).read_text(encoding='utf-8')

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmentity.apis.export.encoding import encode_image
-from mmentity.apis.export.numbering import NumberedResult, choose_dtype, number_entities
+from mmentity.apis.export.numbering import NumberedResult, encode_image, number_entities
 from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.export.overlays import shrink
 from mmentity.apis.result import EntityResult
@@ -62,64 +61,39 @@ def describe(result: EntityResult, key: str) -> dict[str, Any]:
     image, entities = shrink(result, SHOWN_SIDE)
     ids = entities.ids[0]
     coded = np.stack([ids & 255, ids >> 8, np.zeros_like(ids)], axis=-1).astype(np.uint8)
-    colours = entity_colours(len(result))[1:].tolist()
+    record = NumberedResult(result, np.arange(1, len(result) + 1)).record()
+    for entity, colour in zip(record['entities'], entity_colours(len(result))[1:].tolist()):
+        entity['colour'] = colour
     return {
+        **record,
         'key': key,
-        'name': result.name,
-        'width': result.width,
-        'height': result.height,
-        'image': _data_uri('.jpg', image, 'image/jpeg'),
-        'ids': _data_uri('.png', coded, 'image/png'),
-        'entities': [
-            {**record, 'colour': colour} for record, colour in zip(result.records(), colours)
-        ],
+        'image': _data_uri('image/jpeg', encode_image('.jpg', image)),
+        'ids': _data_uri('image/png', encode_image('.png', coded)),
     }
 
 
-def make_download(result: EntityResult, kind: str, score_thr: float, min_area: int) -> Download:
-    """Make a file of the entities above the thresholds.
+def _data_uri(media_type: str, data: bytes) -> str:
+    return f'data:{media_type};base64,{base64.b64encode(data).decode()}'
 
-    Args:
-        result: All that the model predicted.
-        kind: ``'map.png'``, ``'entities.json'`` or ``'cutouts.zip'``.
-        score_thr: Lowest score, 0..1.
-        min_area: Fewest pixels.
+
+def make_download(result: EntityResult, kind: str, score_thr: float, min_area: int) -> Download:
+    """Make a file, such as ``'map.png'``, of the entities above the thresholds.
 
     Raises:
         ValueError: If there is no such kind, or a threshold is out of range.
     """
     options = OutputOptions(score_thr=score_thr, min_area=min_area, ids='rank')
     numbered = number_entities(result, options)
+    name = f'{result.name}_{kind}'
     if kind == 'map.png':
-        data = encode_image('.png', numbered.id_map(choose_dtype(numbered, 'auto')))
-        return Download(f'{result.name}_map.png', 'image/png', data)
+        return Download(name, 'image/png', numbered.png())
     if kind == 'entities.json':
-        data = json.dumps(_table(numbered, options), indent=1).encode()
-        return Download(f'{result.name}_entities.json', 'application/json', data)
+        table = {**numbered.record(), 'score_thr': score_thr, 'min_area': min_area}
+        return Download(name, 'application/json', json.dumps(table, indent=1).encode())
     if kind == 'cutouts.zip':
-        return Download(f'{result.name}_cutouts.zip', 'application/zip', _zip_cutouts(numbered))
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, 'w') as archive:
+            for file, data in numbered.cutouts():
+                archive.writestr(file, data)
+        return Download(name, 'application/zip', stream.getvalue())
     raise ValueError(f'there is no file {kind!r}; there are map.png, entities.json, cutouts.zip')
-
-
-def _table(numbered: NumberedResult, options: OutputOptions) -> dict[str, Any]:
-    result = numbered.result
-    return {
-        'name': result.name,
-        'width': result.width,
-        'height': result.height,
-        'score_thr': options.score_thr,
-        'min_area': options.min_area,
-        'entities': numbered.records(),
-    }
-
-
-def _zip_cutouts(numbered: NumberedResult) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, 'w') as archive:
-        for number, cutout in zip(numbered.ids, numbered.result.cutouts()):
-            archive.writestr(f'{number}.png', encode_image('.png', cutout))
-    return stream.getvalue()
-
-
-def _data_uri(suffix: str, img: np.ndarray, media_type: str) -> str:
-    return f'data:{media_type};base64,{base64.b64encode(encode_image(suffix, img)).decode()}'

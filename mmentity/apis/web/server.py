@@ -28,11 +28,7 @@ ONLY_THIS_MACHINE = (
 
 
 def check_web_extra() -> None:
-    """Check that gradio is installed.
-
-    Raises:
-        ImportError: If it is not, with the command that installs it.
-    """
+    """Raise an ImportError with the command that installs gradio if it is missing."""
     if find_spec('gradio') is None:
         raise ImportError(
             'the page needs gradio, which is not there; run: pip install "mmentity[web]"'
@@ -41,9 +37,6 @@ def check_web_extra() -> None:
 
 def build_app(inferencer: EntityInferencer) -> 'FastAPI':
     """Build the page and its downloads as a FastAPI application.
-
-    Args:
-        inferencer: Model to predict with.
 
     Raises:
         ImportError: If gradio is not installed.
@@ -56,25 +49,19 @@ def build_app(inferencer: EntityInferencer) -> 'FastAPI':
     import gradio
     from fastapi import FastAPI
 
-    from mmentity.apis.web.page import build_page
+    from mmentity.apis.web.page import THEME, build_page
 
     store = ResultStore()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_downloads(app, store)
-    page = build_page(inferencer, store)
-    page.blocks.queue(api_open=False)
+    page = build_page(inferencer, store).queue(api_open=False)
     return gradio.mount_gradio_app(
-        app, page.blocks, path='', footer_links=[], run_history=False, ssr_mode=False, **page.style
+        app, page, path='', theme=THEME, footer_links=[], run_history=False, ssr_mode=False
     )
 
 
 def serve(inferencer: EntityInferencer, host: str = '127.0.0.1', port: int = 7860) -> None:
-    """Serve the page until interrupted.
-
-    Args:
-        inferencer: Model to predict with.
-        host: Address to listen on; ``0.0.0.0`` lets other machines in.
-        port: Port to listen on.
+    """Serve the page until interrupted; host ``0.0.0.0`` lets other machines in.
 
     Raises:
         ImportError: If gradio is not installed.

@@ -48,6 +48,5 @@ def _publish(args: argparse.Namespace) -> Published:
     try:
         return publish_mmentity(args.src, args.dst, args.config, args.half)
     except MismatchError as error:
-        if error.differences is not None:
-            print('\n'.join(error.differences.lines()), file=sys.stderr)
+        print('\n'.join(error.differences.lines()), file=sys.stderr)
         raise

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from mmentity.cli.diagnosis import Diagnosis, Probe, diagnose
+from mmentity.cli.diagnosis import Diagnosis, diagnose
+from mmentity.cli.probe import Probe
 from mmentity.utils.dependencies import installed_versions
 from mmentity.version import __version__
 
@@ -66,14 +66,8 @@ def _probe() -> Probe:
             end = f'ended the process with {done.returncode}: {done.stderr.strip()[-200:]}'
         except subprocess.TimeoutExpired:
             end = f'took more than {PATIENCE} s'
-        report: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    errors = report.get('errors', {})
-    if 'importing' in report or not report:
-        errors[report.get('importing', 'mmentity')] = end
-    return Probe(
-        errors,
-        report.get('devices', {}),
-        report.get('attention', {}),
-        report.get('cuda_ops'),
-        Path('/proc/driver/nvidia/version').is_file(),
-    )
+        unknown = Probe({}, {}, {}, importing='mmentity')
+        probe = Probe(**json.loads(file.read_text())) if file.is_file() else unknown
+    if probe.importing:
+        probe.errors[probe.importing] = end
+    return probe

@@ -23,8 +23,7 @@ from pycocotools import mask as mask_utils
 from mmentity.apis.export import OutputOptions, PredictionRun
 from mmentity.apis.export.file_names import files_of
 from mmentity.apis.export.numbering import number_entities
-from mmentity.apis.export.scratch import ScratchFolder
-from mmentity.apis.export.writers import ResultWriter
+from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.inputs import InputImage
 from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
 from tests.conftest import ROOT
@@ -341,7 +340,7 @@ def write_forever(out, seed):
     image = np.random.default_rng(seed).integers(0, 255, (200, 400, 3), np.uint8)
     result = make_result(stripes([4] * 100, 200), np.linspace(0.9, 0.6, 100), '0', image=image)
     options = OutputOptions(formats=tuple(FORMATS.split(',')), sheet=True)
-    with ScratchFolder(out) as scratch:
+    with scratch_folder(out) as scratch:
         writer = ResultWriter(out, scratch, options)
         for k in range(10000):
             writer.write(result, files_of(InputImage(str(k % 5)), options))
@@ -375,7 +374,7 @@ def test_a_kill_at_any_moment_leaves_no_half_file(tmp_path):
         assert len(list((tmp_path / '.partial').iterdir())) <= 1
         check_whole(tmp_path)
     assert any((tmp_path / 'idmap').iterdir())
-    with ScratchFolder(tmp_path):
+    with scratch_folder(tmp_path):
         pass
     assert not (tmp_path / '.partial').exists()
 

@@ -15,7 +15,7 @@ import torch
 
 from mmentity.apis.export import PRESETS, PredictionRun
 from mmentity.apis.export.file_names import files_of, sequence_of
-from mmentity.apis.export.presets import PRESET_VALUES, build_preset
+from mmentity.apis.export.options import PRESET_VALUES, build_preset
 from mmentity.apis.export.writers import ResultWriter
 from mmentity.apis.inputs import InputImage
 from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
