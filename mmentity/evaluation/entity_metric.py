@@ -184,14 +184,18 @@ class EntityMetric(BaseMetric):
         return metrics
 
 
-def table_of_map(ground_truth: GroundTruth, predicted: EntityMap, scores: np.ndarray) -> OverlapTable:
+def table_of_map(
+    ground_truth: GroundTruth, predicted: EntityMap, scores: np.ndarray
+) -> OverlapTable:
     """Overlaps with disjoint predictions, from one joint histogram."""
     joint = predicted.joint_histogram(ground_truth.entities)
     if predicted.is_disjoint and ground_truth.entities.is_disjoint:
         areas, gt_pixels = joint.sum(axis=1)[1:], joint.sum(axis=0)[1:]
     else:
         areas, gt_pixels = predicted.areas, ground_truth.entities.areas
-    return overlap_table(scores, areas, joint[1:, 1:], gt_pixels, ground_truth.areas, ground_truth.iscrowd)
+    return overlap_table(
+        scores, areas, joint[1:, 1:], gt_pixels, ground_truth.areas, ground_truth.iscrowd
+    )
 
 
 def table_of_rles(ground_truth: GroundTruth, rles: list[Rle], scores: np.ndarray) -> OverlapTable:

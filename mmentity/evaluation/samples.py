@@ -136,9 +136,7 @@ def entities_of(sample: Sample, resolve_overlaps: bool) -> Optional[EntityMap]:
     return None if ids is None else EntityMap(ids, len(runs))
 
 
-def _paint_by_score(
-    runs: Sequence[Runs], scores: np.ndarray, size: tuple[int, int]
-) -> np.ndarray:
+def _paint_by_score(runs: Sequence[Runs], scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Paint masks so that each pixel has the highest score; of equal ones the first."""
     height, width = size
     ids = np.zeros(height * width, dtype=np.int32)

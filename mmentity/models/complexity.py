@@ -46,9 +46,7 @@ def measure_complexity(
     torch.backends.mha.set_fastpath_enabled(False)  # one operation that the counter does not know
     try:
         with torch.no_grad():
-            analyzer = FlopAnalyzer(
-                model.eval(), (torch.zeros(1, num_views, 3, height, width),)
-            )
+            analyzer = FlopAnalyzer(model.eval(), (torch.zeros(1, num_views, 3, height, width),))
             analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_flops)
             analyzer.set_op_handle('aten::embedding_bag', _embedding_bag_flops)
@@ -70,4 +68,3 @@ def _embedding_bag_flops(inputs: list[Any], outputs: list[Any]) -> int:
     """Weighted sum of rows."""
     rows, indices = (value.type().sizes() for value in inputs[:2])
     return math.prod(indices) * rows[1]
-

@@ -60,7 +60,7 @@ class PackEntityInputs(BaseTransform):
             raise ValueError(
                 f'PackEntityInputs got {results.get("img_path", "an image")} without views; put '
                 'mmentity.ResizeViews (and CropViews before it for CropFormer) into the '
-                'pipeline, in place of mmdet\'s Resize'
+                "pipeline, in place of mmdet's Resize"
             )
         sample = DetDataSample()
         meta = {key: results[key] for key in self.meta_keys if key in results}
@@ -84,13 +84,10 @@ class PackEntityInputs(BaseTransform):
     @staticmethod
     def _pack_ground_truth(sample: DetDataSample, results: dict[str, Any]) -> None:
         records = {
-            name: torch.from_numpy(results[f'gt_{name}'])
-            for name in ('labels', 'areas', 'iscrowd')
+            name: torch.from_numpy(results[f'gt_{name}']) for name in ('labels', 'areas', 'iscrowd')
         }
         # mmdet's DumpDetResults drops gt_instances, and its pickle is scored offline
-        sample.gt_entity_map = PixelData(
-            metainfo=records, ids=_ids_of(results['gt_entity_map'])
-        )
+        sample.gt_entity_map = PixelData(metainfo=records, ids=_ids_of(results['gt_entity_map']))
         sample.gt_instances = InstanceData(**records)
         if 'gt_seg_map' in results:
             sample.gt_sem_seg = PixelData(data=torch.from_numpy(results['gt_seg_map'])[None])

@@ -67,8 +67,8 @@ class EntityFusionHead(BasePanopticFusionHead):
       belong to a query, 0.5 to 1. Defaults to 0.5.
     - ``masks`` (str, optional): Whether ``pred_instances`` carries ``masks`` too:
       ``'bool'`` ``(N, H0, W0)``, which costs N times the entity map, or
-      ``'rle'``, :class:`RleMasks`, which mmdet's tools take too. Defaults to None for entities, and to ``'rle'`` for
-      instances, which always have masks.
+      ``'rle'``, :class:`RleMasks`, which mmdet's tools take too. Defaults to None for
+      entities, and to ``'rle'`` for instances, which always have masks.
     - ``object_mask_thr`` (float): Panoptic: queries at or below this class score
       take no part, 0..1. Defaults to 0.8.
     - ``iou_thr`` (float): Panoptic: a query is dropped if it keeps less than this
@@ -287,4 +287,3 @@ def _masks_of(ids: Tensor, num_entities: int, mask_format: str) -> Union[Tensor,
         return RleMasks(EntityMap(ids.cpu().numpy(), num_entities).rles(), *ids.shape)
     numbers = torch.arange(1, num_entities + 1, device=ids.device)
     return ids[None] == numbers.view(-1, 1, 1)
-
