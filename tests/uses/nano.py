@@ -89,11 +89,13 @@ class Nano:
     def _run(self, run, options):
         name = f'run_{next(RUNS)}'
         work_dir = self.folder / name
-        run(
-            (self.config, self.weights, '--work-dir', work_dir, *options)
-            + ('--cfg-options', f'experiment_name={name}')
-        )
+        run((self.config, self.weights, '--work-dir', work_dir, *options, *named(name)))
         return work_dir
+
+
+def named(name):
+    """Options by which runs of one process do not share mmengine's global instances."""
+    return ('--cfg-options', f'experiment_name={name}', f'visualizer.name={name}')
 
 
 def mmentity(*arguments):

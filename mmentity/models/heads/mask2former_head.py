@@ -165,8 +165,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
 
     def _decode_pixels(self, x: Sequence[Tensor]) -> PixelFeatures:
         """Run the pixel decoder, in float32 as its sampling positions need."""
-        if not torch.jit.is_tracing():
-            _check_channels(x, self.in_channels)
+        _check_channels(x, self.in_channels)
         with torch.autocast(x[0].device.type, enabled=False):
             mask_features, *multi_scale = over_views(
                 self._decode_some_pixels, x, self._views_at_a_time(x[0])
@@ -262,7 +261,8 @@ def _check_channels(features: Sequence[Tensor], in_channels: Sequence[int]) -> N
     Raises:
         ValueError: If they differ in their number or their channels.
     """
-    channels = [feature.shape[1] for feature in features]
+    # a tracer makes tensors of sizes
+    channels = [int(feature.shape[1]) for feature in features]
     if channels != list(in_channels):
         raise ValueError(
             f'the head gets feature maps of {channels} channels from the backbone (or the '
