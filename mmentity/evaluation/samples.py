@@ -130,10 +130,12 @@ def entities_of(sample: Sample, resolve_overlaps: bool) -> Optional[EntityMap]:
         )
     size = _size_of(sample)
     runs = [runs_of(rle, *size) for rle in rles_of(instances['masks'])]
-    ids = paint_runs(runs, np.arange(1, len(runs) + 1), *size)
-    if ids is None and resolve_overlaps:
-        ids = _paint_by_score(runs, to_numpy(instances['scores']), size)
-    return None if ids is None else EntityMap(ids, len(runs))
+    disjoint = paint_runs(runs, np.arange(1, len(runs) + 1), *size)
+    if disjoint is not None:
+        return EntityMap(disjoint, len(runs))
+    if not resolve_overlaps:
+        return None
+    return EntityMap(_paint_by_score(runs, to_numpy(instances['scores']), size), len(runs))
 
 
 def _paint_by_score(runs: Sequence[Runs], scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -47,7 +47,7 @@ class RleMasks(Sequence[RleMask]):
         (1, 2, 2)
     """
 
-    def __init__(self, rles: Sequence[Rle], height: int, width: int) -> None:
+    def __init__(self, rles: Sequence[Union[Rle, RleMask]], height: int, width: int) -> None:
         self.rles = [RleMask(rle) for rle in rles]
         self.height = height
         self.width = width
