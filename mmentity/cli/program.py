@@ -83,7 +83,7 @@ def run_command(name: str, argv: Sequence[str]) -> int:
         )
         command.add_arguments(parser)
         return command.run(parser.parse_args(argv))
-    except (ValueError, OSError, ImportError, KeyError) as error:
+    except Exception as error:
         if os.environ.get('MMENTITY_TRACEBACK') or not _is_explained(error):
             raise
         hint = '; mmentity doctor finds out why' if isinstance(error, ModuleNotFoundError) else ''
@@ -94,8 +94,12 @@ def run_command(name: str, argv: Sequence[str]) -> int:
 
 
 def _is_explained(error: Exception) -> bool:
-    """Whether a message tells what to do; of KeyErrors those of mmengine's registries."""
-    return not isinstance(error, KeyError) or ' registry' in str(error)
+    """Whether a message tells what to do: not that of an error in the code itself."""
+    if isinstance(error, KeyError):
+        return ' registry' in str(error)  # mmengine's, of a wrong type= in a config
+    # the last two are those of a config
+    kinds = (ValueError, OSError, ImportError, SyntaxError)
+    return isinstance(error, kinds) or type(error).__name__ == 'ConfigParsingError'
 
 
 def _message_of(error: Exception) -> str:

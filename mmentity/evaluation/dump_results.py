@@ -24,9 +24,9 @@ class DumpEntityResults(DumpResults):
     and ``mmentity analyze-results`` score it offline: ``img_id``, ``img_path``,
     ``ori_shape``; ``pred_instances`` with ``scores`` descending, ``labels``, ``bboxes``
     (xyxy px) and ``masks`` (COCO RLE; an entity map costs its runs, not its pixels),
-    ``pred_overlap_instances`` likewise, ``pred_sem_seg`` (``data``) and
-    ``pred_panoptic_seg`` (``sem_seg``) as maps ``(1, H0, W0)`` of the smallest type that
-    holds their values; and the ground truth: ``instances`` (``mask`` RLE, ``bbox``,
+    ``pred_overlap_instances`` likewise, ``pred_sem_seg`` (``data`` ``(1, H0, W0)`` of the
+    smallest type that holds the classes) and ``pred_panoptic_seg`` (``sem_seg`` int32
+    ``(1, H0, W0)``); and the ground truth: ``instances`` (``mask`` RLE, ``bbox``,
     ``bbox_label``, ``area``, ``ignore_flag``), ``gt_sem_seg``, or ``segments_info`` and
     ``seg_map_path``.
 
@@ -44,13 +44,12 @@ class DumpEntityResults(DumpResults):
                     row['instances'] = _annotations(sample)
             if 'pred_overlap_instances' in sample:
                 row['pred_overlap_instances'] = _instances(sample, 'pred_overlap_instances')
-            for key in ('pred_sem_seg', 'gt_sem_seg', 'pred_panoptic_seg'):
+            for key in ('pred_sem_seg', 'gt_sem_seg'):
                 if key in sample:
-                    row[key] = {
-                        name: _smallest(value)
-                        for name, value in sample[key].items()
-                        if name in ('data', 'sem_seg')
-                    }
+                    row[key] = {'data': _smallest(sample[key]['data'])}
+            if 'pred_panoptic_seg' in sample:
+                segments = sample['pred_panoptic_seg']['sem_seg']
+                row['pred_panoptic_seg'] = {'sem_seg': segments.to('cpu', torch.int32)}
             self.results.append(row)
 
 

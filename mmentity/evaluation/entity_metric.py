@@ -55,14 +55,14 @@ class EntityMetric(BaseMetric):
         overlap: Whether to score ``pred_overlap_instances.masks`` as AP too; set
             ``entity_on`` and ``instance_on`` in ``test_cfg`` of the model then. Where a
             sample has none, ``pred_instances.masks`` are scored.
-        resolve_overlaps: Whether a pixel of several ``pred_instances.masks`` goes to the
-            mask of the highest score, where a sample has no ``pred_entity_map``.
         format_only: Write results without scoring; no ground truth is needed then.
         outfile_prefix: Write ``{outfile_prefix}.entity.json``, a COCO result
             file with RLE masks, and ``{outfile_prefix}.overlap.json`` if
             ``overlap``.
         collect_device: As in mmengine.
         prefix: First part of the names of the metrics.
+        resolve_overlaps: Whether a pixel of several ``pred_instances.masks`` goes to the
+            mask of the highest score, where a sample has no ``pred_entity_map``.
 
     Raises:
         ValueError: If ``format_only`` is set without ``outfile_prefix``, or a
@@ -74,11 +74,11 @@ class EntityMetric(BaseMetric):
     def __init__(
         self,
         overlap: bool = False,
-        resolve_overlaps: bool = False,
         format_only: bool = False,
         outfile_prefix: Optional[str] = None,
         collect_device: str = 'cpu',
         prefix: Optional[str] = None,
+        resolve_overlaps: bool = False,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:

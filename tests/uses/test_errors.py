@@ -133,7 +133,13 @@ def test_unknown_types_are_one_message(nano, tmp_path, command):
     assert f'{wrong} is not in the ' in message
 
 
-def test_20_44_analyze_results_of_another_file_is_one_message(nano, tmp_path):
+def test_a_config_that_is_not_python_is_one_message(tmp_path):
+    (tmp_path / 'wrong.py').write_text('model = dict(')
+    message = refusal('train', tmp_path / 'wrong.py')
+    assert 'wrong.py' in message
+
+
+def test_22_analyze_results_of_another_file_is_one_message(nano, tmp_path):
     assert 'No such file' in refusal('analyze-results', nano.config, 'none.pkl', tmp_path)
     (tmp_path / 'text.pkl').write_text('no pickle')
     message = refusal('analyze-results', nano.config, tmp_path / 'text.pkl', tmp_path)

@@ -5,6 +5,7 @@ The numbers are those of the table of uses.
 
 import json
 import pickle
+import sys
 from importlib.util import find_spec
 from types import SimpleNamespace
 
@@ -22,7 +23,7 @@ from mmengine.evaluator import Evaluator
 from pycocotools import mask as mask_utils
 
 from mmentity.evaluation import EntityMetric, EntitySegInstanceMetric
-from tests.uses.nano import CONFIGS, MMDET_TOOLS, Nano, mmdet_tool, mmentity
+from tests.uses.nano import CONFIGS, MMDET_TOOLS, Nano, mmdet_tool, mmentity, named
 
 # the demo data has one validation image in the folder of the class-aware tasks
 IMAGES = {'entity': 3, 'instance': 1, 'semantic': 1, 'panoptic': 1}
@@ -190,6 +191,23 @@ def test_19_browse_and_stats(demo_root, tmp_path):
     arguments = ('--not-show', '--output-dir', tmp_path / 'mmdet')
     with pytest.raises(RuntimeError, match='permute'):
         mmdet_tool('analysis_tools/browse_dataset', nano.config, *arguments)
+
+
+def test_20_analyze_logs_of_mmdet(demo_root, tmp_path, monkeypatch):
+    if find_spec('seaborn') is None:
+        # the tool only sets its style
+        seaborn = SimpleNamespace(set_style=lambda style: None)
+        monkeypatch.setitem(sys.modules, 'seaborn', seaborn)
+    nano = Nano('entity', demo_root, tmp_path)
+    settings = ('train_cfg.max_iters=4', 'train_cfg.val_interval=10')
+    more = ('default_hooks.logger.interval=1', 'log_processor.window_size=1')
+    mmentity('train', nano.config, '--work-dir', tmp_path, *named('logs'), *settings, *more)
+    (log,) = tmp_path.glob('*/vis_data/scalars.json')
+    assert 'average iter time' in mmdet_tool('analysis_tools/analyze_logs', 'cal_train_time', log)
+    drawn = tmp_path / 'loss.png'
+    keys = ('--keys', 'loss', 'per_view.loss_cls', '--out', drawn)
+    mmdet_tool('analysis_tools/analyze_logs', 'plot_curve', log, *keys)
+    assert drawn.is_file()
 
 
 def mask_rcnn():
