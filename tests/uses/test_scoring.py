@@ -7,11 +7,13 @@ import json
 import pickle
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmdet.apis import DetInferencer
 from mmdet.evaluation.metrics import CocoMetric
 from mmdet.registry import DATASETS, MODELS
 from mmdet.utils import register_all_modules
@@ -140,7 +142,7 @@ def test_22_analyze_results_of_mmdet_asks_for_its_loaders(nano, tested):
         mmdet_tool('analysis_tools/analyze_results', nano.config, tested.out, nano.folder)
 
 
-def test_15_masks_as_rle_in_the_visualizer_of_mmdet(demo_root, tmp_path):
+def test_14_15_masks_as_rle_in_the_visualizer_and_inferencer_of_mmdet(demo_root, tmp_path):
     nano = Nano('instance', demo_root, tmp_path)
     dataset = DATASETS.build(Config.fromfile(nano.config).test_dataloader.dataset)
     with torch.no_grad():
@@ -154,6 +156,10 @@ def test_15_masks_as_rle_in_the_visualizer_of_mmdet(demo_root, tmp_path):
         'image', image, sample, draw_gt=False, pred_score_thr=0.0, out_file=str(path)
     )
     assert path.is_file()
+    found = DetInferencer.pred2dict(SimpleNamespace(), sample)
+    assert np.array_equal(
+        mask_utils.decode(found['masks']).transpose(2, 0, 1), sample.pred_instances.masks.numpy()
+    )
 
 
 @pytest.mark.parametrize(('task', 'views'), [('entity', 5), ('instance', 1)], indirect=['task'])
@@ -288,6 +294,21 @@ class TestForeignDetector:
         # without ann_file mmdet's metric makes categories of the classes of the dataset
         metrics = score(CocoMetric(metric='segm'), dataset, perfect)
         assert metrics['coco/segm_mAP'] == 1
+
+    def test_25_categories_are_matched_by_name_without_ids(self, foreign, tmp_path):
+        dataset, samples = foreign
+        content = json.loads(Path(dataset.ann_file).read_text())
+        content['categories'] = [{'id': 3, 'name': 'none'}, {'id': 7, 'name': 'thing'}]
+        for annotation in content['annotations']:
+            annotation['category_id'] = 7
+        (tmp_path / 'named.json').write_text(json.dumps(content))
+        metric = EntitySegInstanceMetric(ann_file=str(tmp_path / 'named.json'))
+        metric.dataset_meta = {'classes': ('thing', 'none')}
+        assert metric._category_ids() == [3, 7]
+        metric.dataset_meta = {'classes': ('thing',)}
+        perfect = [{**sample, 'pred_instances': as_prediction(sample)} for sample in samples]
+        metric.process({}, perfect)
+        assert metric.evaluate(len(perfect))['coco/segm_mAP'] == 100
 
     def test_25_categories_that_do_not_match_are_an_error(self, foreign):
         dataset, samples = foreign
