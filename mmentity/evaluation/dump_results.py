@@ -7,13 +7,18 @@ import torch
 from mmengine.evaluator import DumpResults
 from torch import Tensor
 
-from mmentity.evaluation.samples import Sample, entities_of, ground_truth_of, rles_of
+from mmentity.evaluation.samples import (
+    GroundTruth,
+    Sample,
+    entities_of,
+    find_ground_truth,
+    rles_of,
+)
 from mmentity.registry import METRICS
 from mmentity.structures.rle import Rle
 
 META_KEYS = ('img_id', 'img_path', 'ori_shape', 'seg_map_path', 'segments_info')
 INSTANCE_KEYS = ('scores', 'labels', 'bboxes')
-GROUND_TRUTHS = ('gt_entity_map', 'instances', 'gt_instances')
 
 
 @METRICS.register_module()
@@ -40,8 +45,9 @@ class DumpEntityResults(DumpResults):
             row = {key: sample[key] for key in META_KEYS if key in sample}
             if 'pred_instances' in sample:
                 row['pred_instances'] = _instances(sample, 'pred_instances')
-                if any(key in sample for key in GROUND_TRUTHS):
-                    row['instances'] = _annotations(sample)
+                ground_truth = find_ground_truth(sample)
+                if ground_truth is not None:
+                    row['instances'] = _annotations(ground_truth)
             if 'pred_overlap_instances' in sample:
                 row['pred_overlap_instances'] = _instances(sample, 'pred_overlap_instances')
             for key in ('pred_sem_seg', 'gt_sem_seg'):
@@ -65,9 +71,8 @@ def _instances(sample: Sample, key: str) -> dict[str, Any]:
     return fields
 
 
-def _annotations(sample: Sample) -> list[dict[str, Any]]:
+def _annotations(ground_truth: GroundTruth) -> list[dict[str, Any]]:
     """Ground truth in the form of the ``instances`` of mmdet's datasets."""
-    ground_truth = ground_truth_of(sample)
     columns = zip(
         ground_truth.entities.rles(),
         ground_truth.entities.boxes_xyxy_px.tolist(),

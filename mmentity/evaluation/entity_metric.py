@@ -47,7 +47,7 @@ class EntityMetric(BaseMetric):
 
     Samples of any detector with masks are scored too: without a ``pred_entity_map`` the
     masks of ``pred_instances`` are taken, and AP^e is computed where they do not overlap
-    or ``resolve_overlaps`` is set. The ground truth is what :func:`ground_truth_of` reads:
+    or ``resolve_overlaps`` is set. The ground truth is what :func:`find_ground_truth` reads:
     :class:`LoadEntityAnnotations` after :class:`ResizeViews`, or in mmdet's pipelines
     ``LoadAnnotations`` after ``Resize``.
 

@@ -30,8 +30,8 @@ class GroundTruth(NamedTuple):
     iscrowd: np.ndarray
 
 
-def ground_truth_of(sample: Sample) -> GroundTruth:
-    """Read the ground truth of a sample.
+def find_ground_truth(sample: Sample) -> Optional[GroundTruth]:
+    """Read the ground truth of a sample, or None.
 
     It is, in this order, the map that :class:`LoadEntityAnnotations` loads;
     ``instances``, the annotations of the dataset, where ``meta_keys`` of the packing step
@@ -39,19 +39,31 @@ def ground_truth_of(sample: Sample) -> GroundTruth:
     ``PackDetInputs`` packs them, whose areas are their pixels.
 
     Raises:
-        ValueError: If there is none, or it does not have the size of the image.
+        ValueError: If it does not have the size of the image.
     """
     if 'gt_entity_map' in sample:
         return _of_map(sample)
-    if 'instances' in sample:
+    if 'instances' in sample and all('mask' in record for record in sample['instances']):
         return _of_instances(sample['instances'], _size_of(sample))
     if 'masks' in sample.get('gt_instances', ()):
         return _of_masks(sample)
-    raise ValueError(
-        f'image {sample["img_id"]} has no ground truth to score against; put '
-        'LoadEntityAnnotations after ResizeViews into the test pipeline (of mmdet: '
-        'LoadAnnotations with masks after Resize), or set format_only'
-    )
+    return None
+
+
+def ground_truth_of(sample: Sample) -> GroundTruth:
+    """Read the ground truth of a sample as :func:`find_ground_truth` does.
+
+    Raises:
+        ValueError: If there is none, or it does not have the size of the image.
+    """
+    found = find_ground_truth(sample)
+    if found is None:
+        raise ValueError(
+            f'image {sample["img_id"]} has no ground truth to score against; put '
+            'LoadEntityAnnotations after ResizeViews into the test pipeline (of mmdet: '
+            'LoadAnnotations with masks after Resize), or set format_only'
+        )
+    return found
 
 
 def _of_map(sample: Sample) -> GroundTruth:

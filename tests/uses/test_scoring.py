@@ -24,7 +24,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import Evaluator
 from pycocotools import mask as mask_utils
 
-from mmentity.evaluation import EntityMetric, EntitySegInstanceMetric
+from mmentity.evaluation import DumpEntityResults, EntityMetric, EntitySegInstanceMetric
 from tests.uses.nano import CONFIGS, MMDET_TOOLS, Nano, mmdet_tool, mmentity, named
 
 # the demo data has one validation image in the folder of the class-aware tasks
@@ -335,3 +335,13 @@ def as_prediction(sample):
         'bboxes': torch.zeros(count, 4),
         'masks': torch.from_numpy(instances['masks'].to_ndarray()).bool(),
     }
+
+
+def test_03_the_dump_takes_detectors_without_masks_too(tmp_path):
+    dump = DumpEntityResults(str(tmp_path / 'boxes.pkl'))
+    boxes = {'scores': torch.ones(1), 'labels': torch.zeros(1), 'bboxes': torch.zeros(1, 4)}
+    sample = {'img_id': 1, 'img_path': 'a.jpg', 'ori_shape': (4, 4), 'pred_instances': boxes}
+    annotated = {**sample, 'gt_instances': {'bboxes': torch.zeros(1, 4)}}
+    dump.process({}, [sample, annotated])
+    assert [set(row['pred_instances']) for row in dump.results] == [set(boxes), set(boxes)]
+    assert 'instances' not in dump.results[1]
