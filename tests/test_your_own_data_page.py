@@ -43,7 +43,7 @@ def test_from_a_folder_to_a_trained_model(tmp_path):
     (tmp_path / 'mine.py').write_text(block('mine.py'))
     tools = ROOT / 'tools'
     assert '| images' in run(tmp_path, tools / 'analysis_tools/stats.py', 'mine.py')
-    out = run(tmp_path, tools / 'analysis_tools/browse.py', 'mine.py', '--number', 2)
+    out = run(tmp_path, tools / 'analysis_tools/browse_dataset.py', 'mine.py', '--number', 2)
     assert out.count('work_dirs/mine/browse/train/') == 2
     settings = [s for s in options(demo) if 'data_root' not in s]
     run(tmp_path, tools / 'train.py', 'mine.py', *settings)

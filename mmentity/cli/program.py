@@ -30,6 +30,7 @@ COMMANDS = {
     'make-demo-data': 'draw the demo data',
     'stats': 'count entities, areas, sizes and classes of the data of a config',
     'browse': 'draw what the network sees of the data of a config',
+    'analyze-results': 'draw the images of a test with the best and the worst metric',
     'flops': 'count parameters and multiply-adds of configs',
     'doctor': 'say what is installed, what is missing, and the command that fixes it',
 }
@@ -77,11 +78,11 @@ def run_command(name: str, argv: Sequence[str]) -> int:
             check_dependencies()
         command = import_command(name)
         return command.run(build_parser(name, command).parse_args(argv))
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get('MMENTITY_TRACEBACK'):
+    except Exception as error:
+        if os.environ.get('MMENTITY_TRACEBACK') or not _is_explained(error):
             raise
         hint = '; mmentity doctor finds out why' if isinstance(error, ModuleNotFoundError) else ''
-        print(f'mmentity {name}: {error}{hint}', file=sys.stderr)
+        print(f'mmentity {name}: {_message_of(error)}{hint}', file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -101,6 +102,23 @@ def build_parser(name: str, command: ModuleType) -> argparse.ArgumentParser:
     )
     command.add_arguments(parser)
     return parser
+
+
+def _is_explained(error: Exception) -> bool:
+    """Whether a message tells what to do: not that of an error in the code itself."""
+    if isinstance(error, KeyError):
+        return ' registry' in str(error)  # mmengine's, of a wrong type= in a config
+    # the last two are those of a config
+    kinds = (ValueError, OSError, ImportError, SyntaxError)
+    return isinstance(error, kinds) or type(error).__name__ == 'ConfigParsingError'
+
+
+def _message_of(error: Exception) -> str:
+    """Return the message alone, where a worker process has put its traceback around it."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    if 'Original Traceback' in text:
+        text = text.rsplit(f'{type(error).__name__}: ', 1)[-1].strip()
+    return text
 
 
 def _program_parser() -> argparse.ArgumentParser:

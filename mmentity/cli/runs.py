@@ -29,8 +29,13 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
+        ValueError: If it is no Python.
     """
-    config = Config.fromfile(find_config(args.config))
+    path = find_config(args.config)
+    try:
+        config = Config.fromfile(path)
+    except SyntaxError as error:
+        raise ValueError(f'config {path} cannot be read: {error}') from error
     config.merge_from_dict(args.cfg_options or {})
     return config
 

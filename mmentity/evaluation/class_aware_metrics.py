@@ -17,12 +17,14 @@ class EntitySegInstanceMetric(CocoMetric):
     """COCO's mask AP under the official protocol, categories by id.
 
     mmdet's metric with 1, 10 and 100 predictions of an image, and with the
-    ``category_ids`` of the dataset in place of a search by name. Metrics are in
-    percent, to one decimal as mmdet rounds them, NaN where no ground truth is of
+    ``category_ids`` of the dataset in place of a search by name. Of a dataset without
+    them, categories are matched by name as mmdet does; those of a dataset of one class,
+    as :class:`EntitySegDataset` is, count as that class where none has its name. Metrics
+    are in percent, to one decimal as mmdet rounds them, NaN where no ground truth is of
     that size.
 
     Args:
-        ann_file: Annotation file that the dataset reads.
+        ann_file: Annotation file that the dataset reads, one file.
         classwise: Whether to show a table of all classes.
         **kwargs: As in :class:`mmdet.evaluation.CocoMetric`.
     """
@@ -45,10 +47,44 @@ class EntitySegInstanceMetric(CocoMetric):
         Returns:
             ``segm_mAP``, ``segm_mAP_50``, ``segm_mAP_75``, ``segm_mAP_s``, ``_m`` and
             ``_l``. Those of single classes are in the table of the log only.
+
+        Raises:
+            ValueError: If images or classes are not those of the annotation file.
         """
-        self.cat_ids = list(self.dataset_meta['category_ids'])
+        self._check_images({prediction['img_id'] for _, prediction in results})
+        self.cat_ids = self._category_ids()
         metrics = super().compute_metrics(results)
         return {name: _percent(v) for name, v in metrics.items() if '_mAP' in name}
+
+    def _check_images(self, image_ids: set[int]) -> None:
+        unknown = sorted(image_ids - set(self._coco_api.imgs))
+        if unknown:
+            raise ValueError(
+                f'{len(unknown)} predicted images are not in ann_file of the metric, such as '
+                f'image id {unknown[0]}; give it the annotation file of the dataset (datasets '
+                'of several files number images anew where ids repeat)'
+            )
+
+    def _category_ids(self) -> list[int]:
+        """Category id of each label."""
+        if 'category_ids' in self.dataset_meta:
+            return list(self.dataset_meta['category_ids'])
+        classes = self.dataset_meta['classes']
+        found = self._coco_api.get_cat_ids(cat_names=classes)
+        if len(found) == len(classes):
+            return found
+        if len(classes) > 1:
+            raise ValueError(
+                f'the dataset has {len(classes)} classes, the annotation file of the metric '
+                f'has {len(found)} categories of their names; give metainfo category_ids, the '
+                'category id of each class'
+            )
+        content = self._coco_api.dataset
+        content['categories'] = [{'id': 1, 'name': classes[0]}]
+        for annotation in content['annotations']:
+            annotation['category_id'] = 1
+        self._coco_api.createIndex()
+        return [1]
 
 
 @METRICS.register_module()

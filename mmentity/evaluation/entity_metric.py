@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -19,6 +19,13 @@ from mmentity.evaluation.coco_tables import (
     OverlapTable,
     overlap_table,
     summarize_tables,
+)
+from mmentity.evaluation.samples import (
+    GroundTruth,
+    Sample,
+    entities_of,
+    ground_truth_of,
+    rles_of,
 )
 from mmentity.registry import METRICS
 from mmentity.structures import EntityMap
@@ -38,8 +45,11 @@ class EntityMetric(BaseMetric):
     come from the annotations, those of predictions from their pixels; crowds are
     ignored as COCO does. Matching and accumulation are pycocotools'.
 
-    The ground truth is what :class:`LoadEntityAnnotations` loads after
-    :class:`ResizeViews` in the test pipeline.
+    Samples of any detector with masks are scored too: without a ``pred_entity_map`` the
+    masks of ``pred_instances`` are taken, and AP^e is computed where they do not overlap
+    or ``resolve_overlaps`` is set. The ground truth is what :func:`find_ground_truth` reads:
+    :class:`LoadEntityAnnotations` after :class:`ResizeViews`, or in mmdet's pipelines
+    ``LoadAnnotations`` after ``Resize``.
 
     Args:
         overlap: Whether to score ``pred_overlap_instances.masks`` as AP too; set
@@ -51,6 +61,8 @@ class EntityMetric(BaseMetric):
             ``overlap``.
         collect_device: As in mmengine.
         prefix: First part of the names of the metrics.
+        resolve_overlaps: Whether a pixel of several ``pred_instances.masks`` goes to the
+            mask of the highest score, where a sample has no ``pred_entity_map``.
 
     Raises:
         ValueError: If ``format_only`` is set without ``outfile_prefix``, or a
@@ -66,11 +78,13 @@ class EntityMetric(BaseMetric):
         outfile_prefix: Optional[str] = None,
         collect_device: str = 'cpu',
         prefix: Optional[str] = None,
+        resolve_overlaps: bool = False,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise ValueError('format_only writes result files; say where with outfile_prefix')
         self.overlap = overlap
+        self.resolve_overlaps = resolve_overlaps
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
 
@@ -84,28 +98,52 @@ class EntityMetric(BaseMetric):
             data_samples: Samples as dicts, with prediction and ground truth.
         """
         for sample in data_samples:
-            if 'pred_entity_map' not in sample:
-                raise ValueError(
-                    f'image {sample["img_id"]} has no pred_entity_map; '
-                    'EntityMetric scores models with an EntityFusionHead'
-                )
-            instances = sample['pred_instances']
-            scores = to_numpy(instances['scores']).astype(np.float64)
-            predicted = EntityMap(to_numpy(sample['pred_entity_map']['ids']), len(scores))
-            overlapping = sample.get('pred_overlap_instances', instances)
-            rles = _as_rles(overlapping, sample['img_id']) if self.overlap else []
-            rle_scores = to_numpy(overlapping['scores']).astype(np.float64)
             result: dict[str, Any] = {'img_id': sample['img_id']}
-            if not self.format_only:
-                ground_truth = _GroundTruth(sample)
-                result['entity'] = ground_truth.table_of_map(predicted, scores)
-                if self.overlap:
-                    result['overlap'] = ground_truth.table_of_rles(rles, rle_scores)
-            if self.outfile_prefix is not None:
-                result['entity_json'] = _coco_results(sample['img_id'], predicted.rles(), scores)
-                if self.overlap:
-                    result['overlap_json'] = _coco_results(sample['img_id'], rles, rle_scores)
+            predicted = entities_of(sample, self.resolve_overlaps)
+            ground_truth = None if self.format_only else ground_truth_of(sample)
+            if predicted is not None:
+                self._add_entities(result, sample, predicted, ground_truth)
+            elif not self.overlap:
+                raise ValueError(
+                    f'the predicted masks of image {sample["img_id"]} overlap, and AP^e is of '
+                    'entities that do not; set resolve_overlaps=True, by which a pixel goes to '
+                    'the mask of the highest score, or overlap=True, which scores them as they '
+                    'are'
+                )
+            if self.overlap:
+                self._add_overlapping(result, sample, ground_truth)
             self.results.append(result)
+
+    def _add_entities(
+        self,
+        result: dict[str, Any],
+        sample: Sample,
+        predicted: EntityMap,
+        ground_truth: Optional[GroundTruth],
+    ) -> None:
+        """Add what AP^e needs."""
+        scores = to_numpy(sample['pred_instances']['scores']).astype(np.float64)
+        if ground_truth is not None:
+            result['entity'] = table_of_map(ground_truth, predicted, scores)
+        if self.outfile_prefix is not None:
+            result['entity_json'] = _coco_results(sample['img_id'], predicted.rles(), scores)
+
+    def _add_overlapping(
+        self, result: dict[str, Any], sample: Sample, ground_truth: Optional[GroundTruth]
+    ) -> None:
+        """Add what AP needs."""
+        instances = sample.get('pred_overlap_instances', sample['pred_instances'])
+        if 'masks' not in instances:
+            raise ValueError(
+                f'image {sample["img_id"]} has no masks to score as AP; set entity_on and '
+                'instance_on in test_cfg, or overlap=False'
+            )
+        rles = rles_of(instances['masks'])
+        scores = to_numpy(instances['scores']).astype(np.float64)
+        if ground_truth is not None:
+            result['overlap'] = table_of_rles(ground_truth, rles, scores)
+        if self.outfile_prefix is not None:
+            result['overlap_json'] = _coco_results(sample['img_id'], rles, scores)
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Write the result files and compute the metrics.
@@ -114,11 +152,17 @@ class EntityMetric(BaseMetric):
             ``APe``, ``APe_50``, ``APe_75``, ``APe_s``, ``APe_m``, ``APe_l`` and
             ``ARe_1``, ``ARe_10``, ``ARe_100``, ``ARe_s``, ``ARe_m``, ``ARe_l``, in
             percent; ``AP...`` and ``AR...`` likewise where ``overlap``. NaN where
-            no ground truth is of that size.
+            no ground truth is of that size. Those of AP^e are left out where masks overlap.
         """
         logger = MMLogger.get_current_instance()
         results = sorted(results, key=lambda result: result['img_id'])
         kinds = [('entity', 'e')] + ([('overlap', '')] if self.overlap else [])
+        if not all({'entity', 'entity_json'} & set(result) for result in results):
+            logger.info(
+                'AP^e is left out, as predicted masks overlap; resolve_overlaps=True gives a '
+                'pixel to the mask of the highest score'
+            )
+            kinds = kinds[1:]
         for kind, _ in kinds:
             if self.outfile_prefix is not None:
                 path = Path(f'{self.outfile_prefix}.{kind}.json')
@@ -140,40 +184,30 @@ class EntityMetric(BaseMetric):
         return metrics
 
 
-class _GroundTruth:
-    """The annotated entities of one sample."""
+def table_of_map(
+    ground_truth: GroundTruth, predicted: EntityMap, scores: np.ndarray
+) -> OverlapTable:
+    """Overlaps with disjoint predictions, from one joint histogram."""
+    joint = predicted.joint_histogram(ground_truth.entities)
+    if predicted.is_disjoint and ground_truth.entities.is_disjoint:
+        areas, gt_pixels = joint.sum(axis=1)[1:], joint.sum(axis=0)[1:]
+    else:
+        areas, gt_pixels = predicted.areas, ground_truth.entities.areas
+    return overlap_table(
+        scores, areas, joint[1:, 1:], gt_pixels, ground_truth.areas, ground_truth.iscrowd
+    )
 
-    def __init__(self, sample: Mapping[str, Any]) -> None:
-        if 'gt_entity_map' not in sample:
-            raise ValueError(
-                f'image {sample["img_id"]} has no ground truth to score against; put '
-                'LoadEntityAnnotations after ResizeViews into the test pipeline, '
-                'or set format_only'
-            )
-        instances = sample['gt_instances']
-        self.areas = to_numpy(instances['areas'])
-        self.iscrowd = to_numpy(instances['iscrowd'])
-        self.entities = EntityMap(to_numpy(sample['gt_entity_map']['ids']), len(self.areas))
 
-    def table_of_map(self, predicted: EntityMap, scores: np.ndarray) -> OverlapTable:
-        """Overlaps with disjoint predictions, from one joint histogram."""
-        joint = predicted.joint_histogram(self.entities)
-        if predicted.is_disjoint and self.entities.is_disjoint:
-            areas, gt_pixels = joint.sum(axis=1)[1:], joint.sum(axis=0)[1:]
-        else:
-            areas, gt_pixels = predicted.areas, self.entities.areas
-        return overlap_table(scores, areas, joint[1:, 1:], gt_pixels, self.areas, self.iscrowd)
-
-    def table_of_rles(self, rles: list[Rle], scores: np.ndarray) -> OverlapTable:
-        """Overlaps with any predictions, mask by mask."""
-        areas = mask_utils.area(rles).astype(np.int64) if rles else np.zeros(0, np.int64)
-        best = np.argsort(-scores, kind='mergesort')[:100]
-        gt_rles = self.entities.rles()
-        ious = np.zeros((len(best), len(gt_rles)))
-        if rles and gt_rles:
-            crowd = self.iscrowd.astype(np.uint8).tolist()
-            ious = mask_utils.iou([rles[i] for i in best], gt_rles, crowd)
-        return OverlapTable(scores[best], areas[best], self.areas, self.iscrowd, ious)
+def table_of_rles(ground_truth: GroundTruth, rles: list[Rle], scores: np.ndarray) -> OverlapTable:
+    """Overlaps with any predictions, mask by mask."""
+    areas = mask_utils.area(rles).astype(np.int64) if rles else np.zeros(0, np.int64)
+    best = np.argsort(-scores, kind='mergesort')[:100]
+    gt_rles = ground_truth.entities.rles()
+    ious = np.zeros((len(best), len(gt_rles)))
+    if rles and gt_rles:
+        crowd = ground_truth.iscrowd.astype(np.uint8).tolist()
+        ious = mask_utils.iou([rles[i] for i in best], gt_rles, crowd)
+    return OverlapTable(scores[best], areas[best], ground_truth.areas, ground_truth.iscrowd, ious)
 
 
 def metrics_table(metrics: Mapping[str, float]) -> str:
@@ -182,25 +216,17 @@ def metrics_table(metrics: Mapping[str, float]) -> str:
     return AsciiTable([['metric', '%'], *rows]).table
 
 
-def _as_rles(instances: Mapping[str, Any], img_id: int) -> list[Rle]:
-    if 'masks' not in instances:
-        raise ValueError(
-            f'image {img_id} has no masks to score as AP; set entity_on and instance_on in '
-            'test_cfg, or overlap=False'
-        )
-    masks = instances['masks']
-    if len(masks) and isinstance(masks[0], dict):
-        return list(masks)
-    return [mask_utils.encode(np.asfortranarray(to_numpy(m), dtype=np.uint8)) for m in masks]
-
-
 def _coco_results(img_id: int, rles: list[Rle], scores: np.ndarray) -> list[dict[str, Any]]:
     return [
         {
             'image_id': img_id,
             'category_id': 1,
             'score': float(score),
-            'segmentation': {'size': list(rle['size']), 'counts': rle['counts'].decode()},
+            'segmentation': {'size': list(rle['size']), 'counts': _text(rle['counts'])},
         }
         for rle, score in zip(rles, scores)
     ]
+
+
+def _text(counts: Union[str, bytes]) -> str:
+    return counts.decode() if isinstance(counts, bytes) else counts

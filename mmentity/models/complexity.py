@@ -5,10 +5,8 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.analysis import FlopAnalyzer
-from torch import Tensor, nn
 
 from mmentity.models.detectors import EntityMask2Former
-from mmentity.models.heads.mask2former_head import HeadPrediction
 
 
 class Complexity(NamedTuple):
@@ -48,9 +46,7 @@ def measure_complexity(
     torch.backends.mha.set_fastpath_enabled(False)  # one operation that the counter does not know
     try:
         with torch.no_grad():
-            analyzer = FlopAnalyzer(
-                _Network(model).eval(), (torch.zeros(1, num_views, 3, height, width),)
-            )
+            analyzer = FlopAnalyzer(model.eval(), (torch.zeros(1, num_views, 3, height, width),))
             analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
             analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_flops)
             analyzer.set_op_handle('aten::embedding_bag', _embedding_bag_flops)
@@ -72,15 +68,3 @@ def _embedding_bag_flops(inputs: list[Any], outputs: list[Any]) -> int:
     """Weighted sum of rows."""
     rows, indices = (value.type().sizes() for value in inputs[:2])
     return math.prod(indices) * rows[1]
-
-
-class _Network(nn.Module):
-    """Backbone and head as testing runs them."""
-
-    def __init__(self, model: EntityMask2Former) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Tensor) -> HeadPrediction:
-        features = self.model.extract_feat(inputs)
-        return self.model.panoptic_head.predict(features, [None] * len(inputs))

@@ -69,7 +69,9 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         for views, sample, padded in zip(images, samples, batch):
             for view, (h, w), target in zip(views, sample.view_shapes, padded):
                 target[:, :h, :w] = self._normalize(view[:, :h, :w])
-            sample.set_metainfo({'batch_input_shape': (height, width)})
+            # mmdet's get_flops reads the second
+            shape = (height, width)
+            sample.set_metainfo({'batch_input_shape': shape, 'pad_shape': shape})
             if training:
                 self._make_targets(sample, height, width)
         return {'inputs': batch, 'data_samples': samples}

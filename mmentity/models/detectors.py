@@ -5,9 +5,12 @@ from typing import Any, ClassVar, Optional
 
 import torch
 from mmdet.models.detectors import Mask2Former
-from mmdet.structures import SampleList
+from mmdet.structures import OptSampleList, SampleList
+from mmengine.model import ImgDataPreprocessor
 from torch import Tensor
 
+from mmentity.models.data_preprocessor import MultiViewDataPreprocessor
+from mmentity.models.heads.mask2former_head import HeadPrediction
 from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.registry import MODELS
 
@@ -32,6 +35,18 @@ class EntityMask2Former(Mask2Former):
     load_hooks: ClassVar[list[Callable[..., None]]] = []
     incomplete: Optional[Exception] = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        preprocessor = self.data_preprocessor
+        # one that only moves tensors to a device is for batches that are collated elsewhere
+        makes_batches = isinstance(preprocessor, ImgDataPreprocessor)
+        if makes_batches and not isinstance(preprocessor, MultiViewDataPreprocessor):
+            raise ValueError(
+                f'{type(self).__name__} has the data_preprocessor '
+                f'{type(preprocessor).__name__}, which takes images without views; set '
+                "data_preprocessor=dict(_delete_=True, type='mmentity.MultiViewDataPreprocessor')"
+            )
+
     def _load_from_state_dict(
         self, state_dict: dict, prefix: str, local_metadata: dict, *args: Any
     ) -> None:
@@ -51,18 +66,32 @@ class EntityMask2Former(Mask2Former):
         """Run the backbone over all views.
 
         Args:
-            batch_inputs: ``(B, V, 3, H, W)``.
+            batch_inputs: ``(B, V, 3, H, W)``, or ``(B, 3, H, W)`` for one view of each
+                image.
 
         Returns:
             Feature maps, finest first, each ``(B * V, C, h, w)``.
         """
-        views = batch_inputs.flatten(0, 1)
+        views = batch_inputs.flatten(0, -4) if batch_inputs.ndim > 4 else batch_inputs
         if torch.is_grad_enabled() or self.training:
             return super().extract_feat(views)
         # a finest cell of stride 4 has the channels of the head's first level
         channels = -(-self.panoptic_head.in_channels[0] // 16)
         step = views_at_a_time(views, channels, self.test_cfg)
         return tuple(over_views(super().extract_feat, [views], step))
+
+    def _forward(
+        self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None
+    ) -> HeadPrediction:
+        """Run backbone and head as testing does; what counts a model's work runs this.
+
+        Args:
+            batch_inputs: As for :meth:`extract_feat`.
+            batch_data_samples: B samples; not needed.
+        """
+        features = self.extract_feat(batch_inputs)
+        samples = batch_data_samples or [None] * len(batch_inputs)
+        return self.panoptic_head.predict(features, samples)
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
         """Predict the entities, or what else ``test_cfg`` asks for, at the original size.

@@ -1,9 +1,11 @@
 """Curves of a training, from the scalars that mmengine logs."""
 
-import contextlib
 import json
+import logging
 from pathlib import Path
 from typing import Any, Optional
+
+from mmengine.logging import print_log
 
 from mmentity.utils.files import whole_file
 
@@ -11,17 +13,26 @@ from mmentity.utils.files import whole_file
 def read_scalars(work_dir: Path) -> list[dict[str, Any]]:
     """Read the logged scalars of all runs in a work directory, oldest first.
 
-    Damaged lines are skipped.
+    Damaged lines are skipped, with one warning for each file.
 
     Returns:
         One dict for each logged step, with ``step`` and the scalars.
     """
     rows: list[dict[str, Any]] = []
     for path in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in path.read_text(errors='replace').splitlines():
-            # a run that was killed, or a full disk, leaves half a line
-            with contextlib.suppress(json.JSONDecodeError):
+        damaged = []
+        for number, line in enumerate(path.read_text(errors='replace').splitlines(), start=1):
+            try:
                 rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                damaged.append(number)
+        if damaged:
+            print_log(
+                f'{path} has {len(damaged)} damaged lines, the first is line {damaged[0]}; they '
+                'are skipped. A run that was killed, or a full disk, leaves half a line',
+                logger='current',
+                level=logging.WARNING,
+            )
     return [row for row in rows if isinstance(row, dict) and 'step' in row]
 
 

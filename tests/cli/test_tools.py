@@ -175,9 +175,10 @@ def test_out_holds_every_prediction(tested):
     assert len(rows) == 3
     for row in rows:
         assert tuple(row['ori_shape']) == (96, 128)
-        assert len(row['masks']) == len(row['scores']) == len(row['bboxes']) == 30
-        assert (np.diff(row['scores']) <= 0).all()
-        assert mask_utils.decode(row['masks']).sum(-1).max() <= 1
+        found = row['pred_instances']
+        assert len(found['masks']) == len(found['scores']) == len(found['bboxes']) == 30
+        assert (np.diff(found['scores']) <= 0).all()
+        assert mask_utils.decode(found['masks']).sum(-1).max() <= 1
 
 
 def test_show_dir_holds_image_ground_truth_and_prediction(tested):

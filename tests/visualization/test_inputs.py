@@ -81,7 +81,8 @@ def test_a_sample_of_another_package_is_refused(parts):
 
 
 def run(*arguments):
-    line = [sys.executable, str(ROOT / 'tools/analysis_tools/browse.py'), *map(str, arguments)]
+    tool = ROOT / 'tools/analysis_tools/browse_dataset.py'
+    line = [sys.executable, str(tool), *map(str, arguments)]
     return subprocess.run(line, capture_output=True, text=True)
 
 

@@ -52,7 +52,16 @@ class PackEntityInputs(BaseTransform):
         Returns:
             ``inputs`` uint8 ``(V, 3, h, w)``, every view padded with 0 to the
             largest; ``data_samples``, whose ``view_shapes`` tell what is padding.
+
+        Raises:
+            ValueError: If the image has no views.
         """
+        if 'view_imgs' not in results:
+            raise ValueError(
+                f'PackEntityInputs got {results.get("img_path", "an image")} without views; put '
+                'mmentity.ResizeViews (and CropViews before it for CropFormer) into the '
+                "pipeline, in place of mmdet's Resize"
+            )
         sample = DetDataSample()
         meta = {key: results[key] for key in self.meta_keys if key in results}
         for key in ('view_boxes', 'view_shapes'):
@@ -74,12 +83,12 @@ class PackEntityInputs(BaseTransform):
 
     @staticmethod
     def _pack_ground_truth(sample: DetDataSample, results: dict[str, Any]) -> None:
-        sample.gt_entity_map = PixelData(ids=_ids_of(results['gt_entity_map']))
-        sample.gt_instances = InstanceData(
-            labels=torch.from_numpy(results['gt_labels']),
-            areas=torch.from_numpy(results['gt_areas']),
-            iscrowd=torch.from_numpy(results['gt_iscrowd']),
-        )
+        records = {
+            name: torch.from_numpy(results[f'gt_{name}']) for name in ('labels', 'areas', 'iscrowd')
+        }
+        # mmdet's DumpDetResults drops gt_instances, and its pickle is scored offline
+        sample.gt_entity_map = PixelData(metainfo=records, ids=_ids_of(results['gt_entity_map']))
+        sample.gt_instances = InstanceData(**records)
         if 'gt_seg_map' in results:
             sample.gt_sem_seg = PixelData(data=torch.from_numpy(results['gt_seg_map'])[None])
 

@@ -165,6 +165,7 @@ class EntityMask2FormerHead(Mask2FormerHead):
 
     def _decode_pixels(self, x: Sequence[Tensor]) -> PixelFeatures:
         """Run the pixel decoder, in float32 as its sampling positions need."""
+        _check_channels(x, self.in_channels)
         with torch.autocast(x[0].device.type, enabled=False):
             mask_features, *multi_scale = over_views(
                 self._decode_some_pixels, x, self._views_at_a_time(x[0])
@@ -252,6 +253,22 @@ class EntityMask2FormerHead(Mask2FormerHead):
                 ),
             )
         return DecoderOutput(cls_scores, masks, queries)
+
+
+def _check_channels(features: Sequence[Tensor], in_channels: Sequence[int]) -> None:
+    """Compare feature maps with what the head was built for.
+
+    Raises:
+        ValueError: If they differ in their number or their channels.
+    """
+    # a tracer makes tensors of sizes
+    channels = [int(feature.shape[1]) for feature in features]
+    if channels != list(in_channels):
+        raise ValueError(
+            f'the head gets feature maps of {channels} channels from the backbone (or the '
+            f'neck), but its in_channels is {list(in_channels)}; set '
+            f'model.panoptic_head.in_channels={channels}, or out_indices of the backbone'
+        )
 
 
 def _faster_pixel_decoder(config: ConfigType, with_cp: bool) -> ConfigType:
