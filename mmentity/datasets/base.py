@@ -13,14 +13,7 @@ from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.fileio import exists, get
 
 from mmentity.datasets.errors import SampleError
-from mmentity.datasets.paths import check_links, join_inside
-
-# for each file of a sample, the keys of data_prefix that may hold its folder
-PREFIX_KEYS = {
-    'img_path': ('img', 'img_path'),
-    'seg_map_path': ('seg', 'seg_map_path'),
-    'id_map_path': ('seg',),
-}
+from mmentity.datasets.paths import join_inside
 
 
 class EntityDataset(BaseDataset):
@@ -68,7 +61,11 @@ class EntityDataset(BaseDataset):
 
     @force_full_init
     def __getitem__(self, idx: int) -> dict[str, Any]:
-        """Return one sample; in training another one in place of a bad one."""
+        """Return one sample; in training another one in place of a bad one.
+
+        A transform that returns None, such as mmdet's ``RandomCrop`` where no entity
+        is left, asks for another one too, and nothing is wrong with the sample.
+        """
         if self.test_mode:
             return self.prepare_data(idx)
         skipped = []
@@ -79,19 +76,14 @@ class EntityDataset(BaseDataset):
                 skipped.append(str(error))
                 idx = self._rand_another()
                 continue
+            if data is None:
+                idx = self._rand_another()
+                continue
             if skipped:
                 data['data_samples'].set_metainfo({'skipped_samples': skipped})
             return data
-        raise SampleError(f'{len(skipped)} samples in a row are unusable, the last: {skipped[-1]}')
-
-    def prepare_data(self, idx: int) -> dict[str, Any]:
-        """Run the pipeline on one sample, unless links lead its files out of their folders."""
-        info = self.get_data_info(idx)
-        for key, prefix_keys in PREFIX_KEYS.items():
-            prefix = next((self.data_prefix[k] for k in prefix_keys if k in self.data_prefix), '')
-            if info.get(key) and prefix and Path(prefix).is_dir():
-                check_links(prefix, info[key])
-        return self.pipeline(info)
+        last = skipped[-1] if skipped else 'a transform returned None'
+        raise SampleError(f'{self.max_refetch + 1} samples in a row are unusable, the last: {last}')
 
     def path_of(self, prefix: str, name: str, ann_file: str) -> str:
         """Join a folder of ``data_prefix`` and a file name of an annotation file.

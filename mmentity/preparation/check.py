@@ -30,7 +30,7 @@ from mmentity.datasets.layout import (
     image_folder,
     other_family_name,
 )
-from mmentity.datasets.paths import check_links, join_inside
+from mmentity.datasets.paths import files_below, join_inside
 from mmentity.datasets.rules import check_image_size, probe_image
 from mmentity.preparation.check_samples import (
     Json,
@@ -134,7 +134,7 @@ class _Check:
         base = self.root / folder
         paths = sorted(
             path
-            for path in base.rglob('*')
+            for path in files_below(base)
             if path.suffix.lower() in IMAGE_SUFFIXES and not is_partial(path)
         )
         names = [path.relative_to(base).as_posix() for path in paths]
@@ -325,7 +325,7 @@ class _FileCheck:
         self.counts.add_image(name)
         size_of_file = None
         with self._collecting(name):
-            path = Path(_join(self.check.root / self.file.images, name))
+            path = Path(join_inside(self.check.root / self.file.images, name))
             probe = self.check.images.get(self.file.images, {}).get(Path(name).as_posix())
             if probe is None:
                 raise SampleError(f'{path} does not exist', 'missing-image')
@@ -339,7 +339,7 @@ class _FileCheck:
     ) -> None:
         other = self.check.root / image_folder(not self.file.low_resolution) / name
         with self._collecting(map_name):
-            sample = MapSample(_join(self.file.maps, map_name), size, str(other), segments)
+            sample = MapSample(join_inside(self.file.maps, map_name), size, str(other), segments)
             self.samples.append((map_name, sample))
 
     @contextmanager
@@ -362,12 +362,6 @@ class _FileCheck:
             share = unlabelled if self.file.task == 'entity' and unlabelled else 0.0
             if share > self.check.max_unlabelled:
                 self.add('mostly-unlabelled', name, f'{100 * share:.1f} %')
-
-
-def _join(folder: Path, name: str) -> str:
-    path = join_inside(folder, name)
-    check_links(folder, path)
-    return path
 
 
 def _known_categories(task: str, content: Json) -> set[int]:

@@ -7,7 +7,7 @@ from typing import Any, Optional
 from PIL import Image
 
 from mmentity.datasets.base import load_annotations
-from mmentity.datasets.paths import check_links, join_inside
+from mmentity.datasets.paths import join_inside
 from mmentity.datasets.rules import check_map_size, check_segments
 from mmentity.preparation.annotation_forms import Json, mask_fields
 from mmentity.preparation.parallel import ConversionReport, convert_images, default_workers
@@ -98,7 +98,6 @@ def convert_segments(task: list) -> dict[str, Any]:
     """
     image, seg_dir, name, segments = task
     path = join_inside(seg_dir, name)
-    check_links(seg_dir, path)
     with Image.open(path) as png:
         ids = read_id_map(png, 'colours')
     check_map_size(path, ids.shape, (image['height'], image['width']))

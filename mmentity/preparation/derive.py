@@ -16,7 +16,7 @@ from mmentity.datasets.layout import (
     annotation_file,
     entity_files,
 )
-from mmentity.datasets.paths import check_links, join_inside
+from mmentity.datasets.paths import join_inside
 from mmentity.preparation.annotation_forms import (
     Json,
     instance_json,
@@ -203,7 +203,6 @@ def write_maps(task: list) -> list[Json]:
     panoptic = panoptic_segments(entities, category_ids)
     for folder, values in zip(folders, (panoptic.png, semantic_map(entities, category_ids))):
         path = join_inside(folder, _map_name(image['file_name']))
-        check_links(folder, path)
         with whole_file(path) as partial:
             Image.fromarray(values).save(partial)
     return panoptic.segments_info

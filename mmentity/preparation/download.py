@@ -13,7 +13,7 @@ from terminaltables import AsciiTable
 
 from mmentity.datasets.base import load_annotations
 from mmentity.datasets.layout import entity_files, image_folder
-from mmentity.datasets.paths import check_links, join_inside
+from mmentity.datasets.paths import join_inside
 from mmentity.preparation.fetching import Fetcher, FetchError, FetchOptions, Item, fault_of
 from mmentity.utils.files import write_json
 from mmentity.utils.progress import show_progress
@@ -202,9 +202,7 @@ def download(
 
 def _target(folder: Path, name: str) -> Path:
     """Name the file to write; refuses a name that leads out of the folder."""
-    path = Path(join_inside(folder, name))
-    check_links(folder, path)
-    return path
+    return Path(join_inside(folder, name))
 
 
 def _below(path: Path, root: Union[str, Path]) -> str:

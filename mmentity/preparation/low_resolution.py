@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from mmentity.datasets.base import load_annotations
 from mmentity.datasets.geometry import Size, shortest_edge_size
 from mmentity.datasets.layout import AnnotationFile, entity_files, image_folder, other_family_name
-from mmentity.datasets.paths import check_links, join_inside
+from mmentity.datasets.paths import files_below, join_inside
 from mmentity.datasets.rules import LOW_LONG_SIDE, LOW_SHORT_SIDE, check_image_size
 from mmentity.preparation.annotation_forms import Json, mask_fields
 from mmentity.preparation.parallel import (
@@ -23,7 +23,7 @@ from mmentity.preparation.parallel import (
     run_parallel,
 )
 from mmentity.structures import EntityMap
-from mmentity.utils.files import whole_file, write_json
+from mmentity.utils.files import is_partial, whole_file, write_json
 
 STORE = '.make_lr'
 
@@ -82,8 +82,9 @@ def make_low_resolution(
             'images; see docs/data.md for the layout'
         )
     # what a killed run was writing
-    for partial_file in list((root / image_folder(True)).rglob('*.partial-*')):
-        partial_file.unlink()
+    for path in list(files_below(root / image_folder(True))):
+        if is_partial(path):
+            path.unlink()
     report, entries = ConversionReport(), {}
     for file in files:
         content = load_annotations(str(file.path), ('images', 'annotations'))
@@ -190,8 +191,6 @@ def make_image(task: _ImageTask) -> bool:
     source, target = (
         Path(join_inside(root / image_folder(low), entry['file_name'])) for low in (False, True)
     )
-    check_links(root / image_folder(False), source)
-    check_links(root / image_folder(True), target)
     expected = (entry['height'], entry['width'])
     size = shortest_edge_size(*expected, options.short_side, options.long_side)
     if not overwrite and _has_size(target, size):
