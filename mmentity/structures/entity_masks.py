@@ -256,8 +256,12 @@ class EntityMasks(BaseInstanceMasks):
         """Return one mask for each entity, ``(K, H, W)``."""
         return torch.as_tensor(self.to_ndarray(), dtype=dtype, device=device)
 
-    def get_bboxes(self, dst_type: Union[str, type] = 'hbb') -> BaseBoxes:
-        """Return the tight box of each entity, in px."""
+    def get_bboxes(self, dst_type: Union[str, type] = 'hbox') -> BaseBoxes:
+        """Return the tight box of each entity, in px.
+
+        Args:
+            dst_type: Box type of mmdet, or its name; horizontal boxes by default.
+        """
         box_type = get_box_type(dst_type)[1]
         if box_type is HorizontalBoxes:
             return boxes_of(self.entities.boxes_xyxy_px)
