@@ -33,6 +33,8 @@ class EntityMasks(BaseInstanceMasks):
         annotated_areas: Area of each entity as annotated, float ``(K,)`` px. It
             follows selections and stays where no pixel is lost or resampled (flip,
             pad, expand); after other methods areas are those of the map.
+        loaded_boxes: Boxes ``(K, 4)`` xyxy px that were loaded with the entities; until
+            the first method changes the entities they must stay as they are.
 
     Examples:
         >>> import numpy as np
@@ -41,8 +43,14 @@ class EntityMasks(BaseInstanceMasks):
         [[[1, 1], [0, 0]]]
     """
 
-    def __init__(self, entities: EntityMap, annotated_areas: Optional[np.ndarray] = None) -> None:
+    def __init__(
+        self,
+        entities: EntityMap,
+        annotated_areas: Optional[np.ndarray] = None,
+        loaded_boxes: Optional[np.ndarray] = None,
+    ) -> None:
         self.entities = entities
+        self.loaded_boxes = loaded_boxes
         self._annotated_areas = annotated_areas
 
     @classmethod
@@ -87,7 +95,8 @@ class EntityMasks(BaseInstanceMasks):
 
     @masks.setter
     def masks(self, bitmaps: np.ndarray) -> None:
-        self.entities, self._annotated_areas = EntityMap.from_masks(bitmaps), None
+        self.entities = EntityMap.from_masks(bitmaps)
+        self.loaded_boxes = self._annotated_areas = None
 
     def __len__(self) -> int:
         return self.entities.num_entities

@@ -111,7 +111,9 @@ def test_interpolated_warps_differ_at_borders_only(pair, warp):
 @pytest.mark.parametrize('binarize', [True, False])
 def test_targets_of_mask_heads(pair, binarize):
     ours, theirs = pair
-    boxes = torch.tensor([[0.0, 0, 30, 20], [3.3, 4.7, 17.1, 28.9], [10, 2, 12, 35], [0, 0, 36, 30]])
+    boxes = torch.tensor(
+        [[0.0, 0, 30, 20], [3.3, 4.7, 17.1, 28.9], [10, 2, 12, 35], [0, 0, 36, 30]]
+    )
     inds = np.array([0, 1, 3, 0])
     cut = [m.crop_and_resize(boxes, (14, 14), inds, 'cpu', binarize=binarize) for m in pair]
     assert np.array_equal(cut[0].masks, cut[1].masks)
@@ -128,7 +130,11 @@ def test_annotated_areas_follow_what_keeps_the_pixels():
     assert kept.annotated_areas.tolist() == [40.5, 10.5]
     both = masks.cat([masks[[1]], masks.resize((35, 36))[[0]]])
     assert both.annotated_areas.tolist() == [20.5, masks.areas[0]]
-    for changed in (masks.resize((10, 10)), masks.crop(np.array([0, 0, 9, 9])), masks.rotate((), 9)):
+    for changed in (
+        masks.resize((10, 10)),
+        masks.crop(np.array([0, 0, 9, 9])),
+        masks.rotate((), 9),
+    ):
         assert np.array_equal(changed.annotated_areas, changed.areas)
 
 

@@ -4,6 +4,7 @@ from typing import Any, NoReturn, Optional
 
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmdet.structures.bbox import BaseBoxes
 
 from mmentity.datasets.geometry import Size
 from mmentity.structures.entity_masks import EntityMasks
@@ -65,7 +66,18 @@ def begin(results: dict[str, Any], step: BaseTransform) -> Optional[EntityMasks]
                 f'{len(masks)} entities: a transform selects entities without their masks; '
                 'take one that handles gt_masks'
             )
+    boxes = results.get('gt_bboxes')
+    loaded = masks.loaded_boxes
+    if boxes is not None and loaded is not None and _moved(boxes, loaded):
+        raise ValueError(
+            f'before {name}, gt_bboxes and gt_masks have moved apart: a transform moves the boxes '
+            'and leaves the masks; take one that handles gt_masks'
+        )
     return masks
+
+
+def _moved(boxes: BaseBoxes, loaded_boxes: np.ndarray) -> bool:
+    return not np.array_equal(boxes.tensor.numpy(), loaded_boxes.astype(np.float32))
 
 
 def check_size(image: Size, entities: Size, place: str) -> None:

@@ -220,8 +220,8 @@ def _add_ground_truth(
 ) -> None:
     """Add what was loaded; areas and boxes that are None are those of the pixels."""
     annotated = None if areas is None else np.asarray(areas, dtype=np.float64)
-    boxes = entities.boxes_xyxy_px if boxes_xyxy_px is None else np.asarray(boxes_xyxy_px)
-    results['gt_masks'] = EntityMasks(entities, annotated)
+    boxes = entities.boxes_xyxy_px if boxes_xyxy_px is None else np.reshape(boxes_xyxy_px, (-1, 4))
+    results['gt_masks'] = EntityMasks(entities, annotated, boxes)
     results['gt_bboxes'] = boxes_of(boxes)
     results['gt_bboxes_labels'] = np.asarray(labels, dtype=np.int64)
     results['gt_ignore_flags'] = np.asarray(iscrowd, dtype=bool)
