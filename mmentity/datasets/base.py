@@ -13,6 +13,7 @@ from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.fileio import exists, get
 
 from mmentity.datasets.errors import SampleError
+from mmentity.datasets.instances import with_instances
 from mmentity.datasets.paths import join_inside
 
 
@@ -84,6 +85,14 @@ class EntityDataset(BaseDataset):
             return data
         last = skipped[-1] if skipped else 'a transform returned None'
         raise SampleError(f'{self.max_refetch + 1} samples in a row are unusable, the last: {last}')
+
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """Return the annotation of one image.
+
+        Whatever its form, ``instances`` is what mmdet's loaders read: boxes, labels
+        and masks, computed when somebody asks for them.
+        """
+        return with_instances(super().get_data_info(idx))
 
     def path_of(self, prefix: str, name: str, ann_file: str) -> str:
         """Join a folder of ``data_prefix`` and a file name of an annotation file.
