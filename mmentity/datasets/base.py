@@ -2,7 +2,7 @@
 
 import gc
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -12,6 +12,7 @@ import orjson
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.fileio import exists, get
 
+from mmentity.datasets.categories import select_classes
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.instances import with_instances
 from mmentity.datasets.paths import join_inside
@@ -21,7 +22,8 @@ class EntityDataset(BaseDataset):
     """Images whose annotations are read as entities, of one class or of many.
 
     Where the metainfo has ``category_ids``, the label of an entity is the place of
-    its category id among them; otherwise every entity has the label 0.
+    its category id among them; otherwise every entity has the label 0, and more
+    ``classes`` than one are refused.
 
     A bad sample (:class:`SampleError`) stops a test; in training another one
     takes its place and carries ``skipped_samples`` in its metainfo, the messages
@@ -39,11 +41,46 @@ class EntityDataset(BaseDataset):
 
     ann_file: Union[str, Sequence[str]]
     data_list: list[dict[str, Any]]
-    METAINFO = {'classes': ('entity',), 'palette': [(220, 20, 60)]}
+    METAINFO: dict[str, Any] = {'classes': ('entity',), 'palette': [(220, 20, 60)]}
+    # whether annotations of other classes can be left out
+    has_subsets = False
 
     def __init__(self, *args: Any, backend_args: Optional[dict] = None, **kwargs: Any) -> None:
         self.backend_args = backend_args
         super().__init__(*args, **kwargs)
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
+        """Complete what a config says of the classes, or refuse it."""
+        given, loaded = metainfo or {}, super()._load_metainfo(metainfo)
+        classes = tuple(loaded['classes'])
+        if 'category_ids' in given:
+            if len(given['category_ids']) != len(classes):
+                raise ValueError(
+                    f'metainfo has {len(classes)} classes and {len(given["category_ids"])} '
+                    'category_ids; give the id of each class'
+                )
+            return loaded
+        if classes == tuple(cls.METAINFO['classes']) or (len(classes) == 1 and not cls._table()):
+            return loaded
+        if cls.has_subsets:
+            subset = select_classes(cls.METAINFO, classes)
+            return {**loaded, **subset, **{k: loaded[k] for k in given if k != 'classes'}}
+        raise ValueError(
+            f'metainfo gives {cls.__name__} {len(classes)} classes of its own: '
+            + (
+                'its maps hold all classes of the task; a subset is possible with '
+                'EntitySegInstanceDataset'
+                if cls._table()
+                else 'its entities are all of one class; take the dataset of a class-aware task, '
+                'or give metainfo the category_ids of the classes in the annotation file too'
+            )
+        )
+
+    @classmethod
+    def _table(cls) -> Sequence[int]:
+        """Category ids of the task, none where all entities are of one class."""
+        return cls.METAINFO.get('category_ids', ())
 
     def full_init(self) -> None:
         """Load and serialise the index.
@@ -145,6 +182,12 @@ class EntityDataset(BaseDataset):
         return (
             None if ids is None else {category_id: label for label, category_id in enumerate(ids)}
         )
+
+    def is_chosen(self, category_id: int) -> bool:
+        """Whether a category is not one of the task that the metainfo leaves out."""
+        if self.cat2label is None or category_id in self.cat2label:
+            return True
+        return category_id not in self._table()
 
     def label_of(self, category_id: int, ann_file: str, image_id: int) -> int:
         """Look up the label of one annotation.
