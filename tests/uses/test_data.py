@@ -94,9 +94,17 @@ def mask_rcnn(num_classes):
     path = Path(mmdet.__file__).parent / '.mim/configs/_base_/models/mask-rcnn_r50_fpn.py'
     model = Config.fromfile(path).model
     model.backbone.update(depth=18, init_cfg=None)
-    model.neck.in_channels = [64, 128, 256, 512]
-    for head in ('bbox_head', 'mask_head'):
-        model.roi_head[head].num_classes = num_classes
+    model.neck.update(in_channels=[64, 128, 256, 512], out_channels=16)
+    model.rpn_head.update(in_channels=16, feat_channels=16)
+    roi_head = model.roi_head
+    for part in ('bbox_roi_extractor', 'mask_roi_extractor'):
+        roi_head[part].out_channels = 16
+    roi_head.bbox_head.update(in_channels=16, fc_out_channels=32, num_classes=num_classes)
+    roi_head.mask_head.update(
+        num_convs=1, in_channels=16, conv_out_channels=16, num_classes=num_classes
+    )
+    model.train_cfg.rcnn.sampler.num = 32
+    model.train_cfg.rpn_proposal.max_per_img = 100
     return MODELS.build(model)
 
 
@@ -107,7 +115,7 @@ def train_one_step(model, dataset):
     losses = model(**data, mode='loss')
     parsed, log = model.parse_losses(losses)
     parsed.backward()
-    return {key: float(value) for key, value in log.items()}
+    return {key: value.item() for key, value in log.items()}
 
 
 TASKS = ['entity', 'instance', 'panoptic', 'coco_entity', 'semantic', 'folder']
@@ -282,3 +290,40 @@ def test_46_linked_files_and_subfolders(demo_root, own_folder, tmp_path):
         (own / folder).mkdir(parents=True)
         (own / folder / 'part').symlink_to(own_folder / folder)
     assert len(build(own, 'folder', load)) == len(build(own_folder, 'folder', load))
+
+
+def test_metainfo_classes(demo_root):
+    """Unnumbered row: ``metainfo=dict(classes=(...))`` is a subset as in mmdet."""
+    every = build(demo_root, 'instance', [])
+    labels = sorted({label for k in range(len(every)) for label in every.get_cat_ids(k)})
+    chosen = tuple(every.metainfo['classes'][label] for label in labels[:2])
+    some = build(demo_root, 'instance', [], metainfo={'classes': chosen})
+    found = {label for k in range(len(some)) for label in some.get_cat_ids(k)}
+    assert found == {0, 1}
+    assert some.metainfo['classes'] == chosen
+
+
+def test_metainfo_classes_of_a_dataset_of_one_class(demo_root):
+    """Unnumbered row: more classes than the dataset has are refused."""
+    with pytest.raises(ValueError, match='2 classes of its own'):
+        build(demo_root, 'entity', [], metainfo={'classes': ('man', 'car')})
+
+
+def test_photometric_distortion_of_views(demo_root):
+    """Unnumbered row: what leaves 0..255 is clipped, and does not wrap."""
+    config = demo_config()
+    steps = list(config.train_dataloader.dataset.pipeline)
+    colours = {'type': 'mmentity.ApplyToViews', 'transforms': [{'type': 'PhotoMetricDistortion'}]}
+    pipeline = [*steps[:-1], colours]
+    pipeline.insert(2, {'type': 'mmentity.FlipEntities', 'prob': 0.0})
+    dataset = build(demo_root, 'entity', pipeline, test_mode=False)
+    plain = build(demo_root, 'entity', [*pipeline[:-1]], test_mode=False)
+    for seed in range(4):
+        imgs = []
+        for data in (dataset, plain):
+            np.random.seed(seed)
+            imgs.append(data[0]['view_imgs'][0].astype(int))
+        # wrapped values would be far from the others of bright pixels
+        bright = imgs[1] > 250
+        assert bright.any()
+        assert (imgs[0][bright] > 60).all()
