@@ -1,6 +1,7 @@
 """Uses of the datasets and transforms by users of mmdet and mmseg."""
 
 import copy
+import re
 import shutil
 from pathlib import Path
 
@@ -248,6 +249,18 @@ def test_29_mmdet_transforms_among_ours(demo_root):
     pipeline[3] = {'type': 'RandomCrop', 'crop_size': (2, 2)}
     small = build(demo_root, 'entity', pipeline, test_mode=False)
     assert 'skipped_samples' not in small[0]['data_samples'].metainfo
+
+
+def test_29_the_documented_pipeline(demo_root):
+    """29: the pipeline of docs/data.md."""
+    text = (ROOT / 'docs/data.md').read_text(encoding='utf-8')
+    code = next(c for c in re.findall(r'```python\n(.*?)```', text, re.DOTALL) if 'RandomCrop' in c)
+    namespace = {}
+    exec(code, namespace)
+    steps = namespace['train_pipeline']
+    steps[-2]['short_side'] = [64, 96]
+    sample = build(demo_root, 'entity', steps, test_mode=False)[0]
+    assert len(sample['data_samples'].gt_view_maps) == len(sample['inputs']) == 2
 
 
 def test_30_mmdet_packs_our_annotations(demo_root):
