@@ -8,6 +8,7 @@ from mmdet.utils import register_all_modules
 from mmengine.config import Config
 from PIL import Image, ImageDraw
 
+from mmentity.datasets.transforms import LoadEntityImage
 from mmentity.structures import EntityMap
 from mmentity.visualization.drawing import draw_entities, side_by_side
 
@@ -23,7 +24,8 @@ def views_figure(index: int) -> Image.Image:
     dataset = DATASETS.build(config.val_dataloader.dataset)
     dataset.pipeline.transforms.pop()
     results = dataset[index]
-    rgb = np.ascontiguousarray(results['img'][..., ::-1])
+    image = LoadEntityImage()({'img_path': results['img_path']})['img']
+    rgb = np.ascontiguousarray(image[..., ::-1])
     boxed = Image.fromarray(rgb)
     draw = ImageDraw.Draw(boxed)
     for inset, (box, colour) in enumerate(zip(results['view_boxes'][1:].tolist(), COLOURS)):
@@ -39,7 +41,7 @@ def views_figure(index: int) -> Image.Image:
         )
         framed.paste(tile, (4, 4))
         views.paste(framed, (k % 3 * (width // 3), k // 3 * (height // 2)))
-    entities: EntityMap = results['gt_entity_map']
+    entities: EntityMap = results['gt_masks'].entities
     panels = [
         np.asarray(boxed),
         np.asarray(views),

@@ -2,7 +2,7 @@
 
 import gc
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -12,22 +12,18 @@ import orjson
 from mmengine.dataset import BaseDataset, force_full_init
 from mmengine.fileio import exists, get
 
+from mmentity.datasets.categories import select_classes
 from mmentity.datasets.errors import SampleError
-from mmentity.datasets.paths import check_links, join_inside
-
-# for each file of a sample, the keys of data_prefix that may hold its folder
-PREFIX_KEYS = {
-    'img_path': ('img', 'img_path'),
-    'seg_map_path': ('seg', 'seg_map_path'),
-    'id_map_path': ('seg',),
-}
+from mmentity.datasets.instances import with_instances
+from mmentity.datasets.paths import join_inside
 
 
 class EntityDataset(BaseDataset):
     """Images whose annotations are read as entities, of one class or of many.
 
     Where the metainfo has ``category_ids``, the label of an entity is the place of
-    its category id among them; otherwise every entity has the label 0.
+    its category id among them; otherwise every entity has the label 0, and more
+    ``classes`` than one are refused.
 
     A bad sample (:class:`SampleError`) stops a test; in training another one
     takes its place and carries ``skipped_samples`` in its metainfo, the messages
@@ -45,11 +41,46 @@ class EntityDataset(BaseDataset):
 
     ann_file: Union[str, Sequence[str]]
     data_list: list[dict[str, Any]]
-    METAINFO = {'classes': ('entity',), 'palette': [(220, 20, 60)]}
+    METAINFO: dict[str, Any] = {'classes': ('entity',), 'palette': [(220, 20, 60)]}
+    # whether annotations of other classes can be left out
+    has_subsets = False
 
     def __init__(self, *args: Any, backend_args: Optional[dict] = None, **kwargs: Any) -> None:
         self.backend_args = backend_args
         super().__init__(*args, **kwargs)
+
+    @classmethod
+    def _load_metainfo(cls, metainfo: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
+        """Complete what a config says of the classes, or refuse it."""
+        given, loaded = metainfo or {}, super()._load_metainfo(metainfo)
+        classes = tuple(loaded['classes'])
+        if 'category_ids' in given:
+            if len(given['category_ids']) != len(classes):
+                raise ValueError(
+                    f'metainfo has {len(classes)} classes and {len(given["category_ids"])} '
+                    'category_ids; give the id of each class'
+                )
+            return loaded
+        if classes == tuple(cls.METAINFO['classes']) or (len(classes) == 1 and not cls._table()):
+            return loaded
+        if cls.has_subsets:
+            subset = select_classes(cls.METAINFO, classes)
+            return {**loaded, **subset, **{k: loaded[k] for k in given if k != 'classes'}}
+        raise ValueError(
+            f'metainfo gives {cls.__name__} {len(classes)} classes of its own: '
+            + (
+                'its maps hold all classes of the task; a subset is possible with '
+                'EntitySegInstanceDataset'
+                if cls._table()
+                else 'its entities are all of one class; take the dataset of a class-aware task, '
+                'or give metainfo the category_ids of the classes in the annotation file too'
+            )
+        )
+
+    @classmethod
+    def _table(cls) -> Sequence[int]:
+        """Category ids of the task, none where all entities are of one class."""
+        return cls.METAINFO.get('category_ids', ())
 
     def full_init(self) -> None:
         """Load and serialise the index.
@@ -68,7 +99,11 @@ class EntityDataset(BaseDataset):
 
     @force_full_init
     def __getitem__(self, idx: int) -> dict[str, Any]:
-        """Return one sample; in training another one in place of a bad one."""
+        """Return one sample; in training another one in place of a bad one.
+
+        A transform that returns None, such as mmdet's ``RandomCrop`` where no entity
+        is left, asks for another one too, and nothing is wrong with the sample.
+        """
         if self.test_mode:
             return self.prepare_data(idx)
         skipped = []
@@ -79,19 +114,22 @@ class EntityDataset(BaseDataset):
                 skipped.append(str(error))
                 idx = self._rand_another()
                 continue
+            if data is None:
+                idx = self._rand_another()
+                continue
             if skipped:
                 data['data_samples'].set_metainfo({'skipped_samples': skipped})
             return data
-        raise SampleError(f'{len(skipped)} samples in a row are unusable, the last: {skipped[-1]}')
+        last = skipped[-1] if skipped else 'a transform returned None'
+        raise SampleError(f'{self.max_refetch + 1} samples in a row are unusable, the last: {last}')
 
-    def prepare_data(self, idx: int) -> dict[str, Any]:
-        """Run the pipeline on one sample, unless links lead its files out of their folders."""
-        info = self.get_data_info(idx)
-        for key, prefix_keys in PREFIX_KEYS.items():
-            prefix = next((self.data_prefix[k] for k in prefix_keys if k in self.data_prefix), '')
-            if info.get(key) and prefix and Path(prefix).is_dir():
-                check_links(prefix, info[key])
-        return self.pipeline(info)
+    def get_data_info(self, idx: int) -> dict[str, Any]:
+        """Return the annotation of one image.
+
+        Whatever its form, ``instances`` is what mmdet's loaders read: boxes, labels
+        and masks, computed when somebody asks for them.
+        """
+        return with_instances(super().get_data_info(idx))
 
     def path_of(self, prefix: str, name: str, ann_file: str) -> str:
         """Join a folder of ``data_prefix`` and a file name of an annotation file.
@@ -144,6 +182,12 @@ class EntityDataset(BaseDataset):
         return (
             None if ids is None else {category_id: label for label, category_id in enumerate(ids)}
         )
+
+    def is_chosen(self, category_id: int) -> bool:
+        """Whether a category is not one of the task that the metainfo leaves out."""
+        if self.cat2label is None or category_id in self.cat2label:
+            return True
+        return category_id not in self._table()
 
     def label_of(self, category_id: int, ann_file: str, image_id: int) -> int:
         """Look up the label of one annotation.

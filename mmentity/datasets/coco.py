@@ -57,6 +57,8 @@ class CocoInstanceEntityDataset(EntityDataset):
         while annotations:
             # frees what has been read, so that memory holds it once
             annotation = annotations.pop()
+            if not self.is_chosen(annotation['category_id']):
+                continue
             instance = self._instance(annotation)
             instance['bbox_label'] = self.label_of(
                 annotation['category_id'], ann_file, annotation['image_id']

@@ -66,7 +66,9 @@ class EntitySegInstanceDataset(EntitySegDataset):
 
     Categories are matched by id. Runs in mmdet too: the samples have what its
     ``LoadAnnotations(with_bbox=True, with_mask=True)`` reads. Score it with
-    :class:`mmentity.evaluation.EntitySegInstanceMetric`.
+    :class:`mmentity.evaluation.EntitySegInstanceMetric`. As in mmdet,
+    ``metainfo=dict(classes=(...))`` reads some of the classes only, and labels are
+    places in that list.
 
     Args:
         ann_file: Annotation file, or several, relative to ``data_root``.
@@ -79,6 +81,7 @@ class EntitySegInstanceDataset(EntitySegDataset):
     """
 
     METAINFO = metainfo_of(instance_categories())
+    has_subsets = True
 
 
 @DATASETS.register_module()

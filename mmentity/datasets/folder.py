@@ -1,16 +1,15 @@
 """A folder of images and a folder of id maps."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 from PIL import Image
 
 from mmentity.datasets.base import EntityDataset
-from mmentity.datasets.errors import SampleError
-from mmentity.datasets.geometry import Size
+from mmentity.datasets.map_index import MapIndex
+from mmentity.datasets.paths import files_below
 from mmentity.datasets.rules import decoding
 from mmentity.registry import DATASETS
 from mmentity.structures.id_map import entity_ids, read_id_map
@@ -37,7 +36,8 @@ class EntityFolderDataset(EntityDataset):
             is RGB.
         no_entity_ids: Further values that are no entity, such as 255.
         **kwargs: As in :class:`EntityDataset`. ``filter_empty_gt`` reads every
-            map once at the start.
+            map at the first start; what is in them is kept beside the folder of
+            the maps, see :class:`mmentity.datasets.map_index.MapIndex`.
 
     Raises:
         FileNotFoundError: If a folder or list does not exist.
@@ -77,16 +77,19 @@ class EntityFolderDataset(EntityDataset):
                 f'images and maps are both in {img_dir}; give each a folder of its own'
             )
         names = sorted(self._names(img_dir))
-        pairs = [(img_dir / name, _map_of(seg_dir, name)) for name in names]
-        without_map = [img for img, seg_map in pairs if seg_map is None]
+        found = [(img_dir / name, _map_of(seg_dir, name)) for name in names]
+        without_map = [img for img, seg_map in found if seg_map is None]
         if without_map:
             raise ValueError(
-                f'{len(without_map)} of {len(pairs)} images have no map of the same name in '
+                f'{len(without_map)} of {len(found)} images have no map of the same name in '
                 f'{seg_dir}, the first is {without_map[0]}; add the maps, or list the images to '
                 'use in ann_file'
             )
-        with ThreadPoolExecutor() as pool:
-            sizes = list(pool.map(_size_of, (seg_map for _, seg_map in pairs)))
+        pairs = [(img, seg_map) for img, seg_map in found if seg_map is not None]
+        filters = not self.test_mode and (self.filter_cfg or {}).get('filter_empty_gt', False)
+        index = MapIndex(seg_dir, self.map_kind, self.no_entity_ids)
+        map_names = [str(seg_map.relative_to(seg_dir)) for _, seg_map in pairs]
+        facts = index.facts(map_names, count=filters)
         return [
             {
                 'img_id': number,
@@ -94,15 +97,16 @@ class EntityFolderDataset(EntityDataset):
                 'id_map_path': str(seg_map),
                 'map_kind': self.map_kind,
                 'no_entity_ids': self.no_entity_ids,
-                'height': height,
-                'width': width,
+                'height': fact.height,
+                'width': fact.width,
+                'num_entities': fact.num_entities,
             }
-            for number, ((img, seg_map), (height, width)) in enumerate(zip(pairs, sizes), start=1)
+            for number, ((img, seg_map), fact) in enumerate(zip(pairs, facts), start=1)
         ]
 
     def _names(self, img_dir: Path) -> Iterator[str]:
         if not self.ann_files:
-            for path in img_dir.rglob('*'):
+            for path in files_below(img_dir):
                 if path.suffix.lower() in IMAGE_SUFFIXES:
                     yield path.relative_to(img_dir).as_posix()
             return
@@ -124,15 +128,15 @@ class EntityFolderDataset(EntityDataset):
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """List the labels of the entities of one image; reads its map."""
-        return [0] * self._num_entities(self.get_data_info(idx))
+        info = self.get_data_info(idx)
+        if info['num_entities'] is None:
+            return [0] * len(entity_ids(load_id_map(info), info['no_entity_ids']))
+        return [0] * info['num_entities']
 
     @staticmethod
     def _num_entities(info: dict[str, Any]) -> int:
-        try:
-            return len(entity_ids(load_id_map(info), info['no_entity_ids']))
-        except SampleError:
-            # kept, so that the error is reported when the sample is loaded
-            return 1
+        # of a map that cannot be read, so that the error is reported when it is loaded
+        return 1 if info['num_entities'] is None else info['num_entities']
 
 
 def load_id_map(info: dict[str, Any]) -> np.ndarray:
@@ -156,12 +160,3 @@ def _map_of(seg_dir: Path, name: str) -> Optional[Path]:
         if path.is_file():
             return path
     return None
-
-
-def _size_of(path: Path) -> Union[Size, tuple[None, None]]:
-    """Read height and width in px from the header of a file; None where it has none."""
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, ValueError):
-        return None, None

@@ -1,6 +1,7 @@
 """File names from annotation files, which are other people's input."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Union
 
@@ -13,7 +14,8 @@ def join_inside(folder: Union[str, Path], name: str) -> str:
     """Join a folder and a file name that an annotation file gives.
 
     Works on the text alone, so it costs no access to the disk and holds for
-    remote folders too; :func:`check_links` looks at what is on the disk.
+    remote folders too. Links on the disk are followed wherever they lead: they are
+    how DVC, git-annex and data on several disks work, and their owner made them.
 
     Args:
         folder: Folder of the images or maps.
@@ -46,19 +48,20 @@ def join_inside(folder: Union[str, Path], name: str) -> str:
     return str(Path(folder) / name)
 
 
-def check_links(folder: Union[str, Path], path: Union[str, Path]) -> None:
-    """Refuse a file that links lead out of its folder.
+def files_below(folder: Union[str, Path]) -> Iterator[Path]:
+    """Go through all files below a folder; linked files and folders count as if they lay there.
 
-    The folder itself may be a link: it is the user's own choice.
-
-    Raises:
-        SampleError: If the file lies outside of the folder.
+    A link to a folder that it lies in is not followed again; a folder that does not
+    exist has no files.
     """
-    inside = os.path.realpath(folder or '.')
-    actual = os.path.realpath(path)
-    if os.path.commonpath([inside, actual]) != inside:
-        raise SampleError(
-            f'{path} is a link out of {folder or "."}, to {actual}; '
-            'put the file itself there, or make the folder one that holds it',
-            KIND,
-        )
+    ways: list[tuple[Path, frozenset[str]]] = [(Path(folder), frozenset())]
+    while ways:
+        place, above = ways.pop()
+        actual = os.path.realpath(place)
+        if actual in above or not os.path.isdir(place):
+            continue
+        for entry in os.scandir(place):
+            if entry.is_dir():
+                ways.append((place / entry.name, above | {actual}))
+            elif entry.is_file():
+                yield place / entry.name

@@ -7,8 +7,7 @@ data set (:mod:`mmentity.preparation.check`) to all of them.
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 from PIL import Image
@@ -16,7 +15,6 @@ from PIL import Image
 from mmentity.datasets.categories import IGNORED
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.geometry import Size, shortest_edge_size
-from mmentity.datasets.paths import check_links, join_inside
 from mmentity.structures.rle import Runs, RunsSizeError, Segmentation, runs_of
 
 # the low-resolution images of EntitySeg, px
@@ -26,13 +24,6 @@ ORIENTATION, FIRST_TURNED = 0x0112, 5
 SEMANTIC_MODES = ('L', 'P', 'I;16', 'I')
 # what Pillow raises on files that are damaged or no images
 IMAGE_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
-
-def path_inside(folder: Union[str, Path], name: str) -> str:
-    """Join a folder and a file name that must not lead out of it, through links neither."""
-    path = join_inside(folder, name)
-    check_links(folder, path)
-    return path
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from mmentity.datasets.layout import (
     annotation_files,
     other_family_name,
 )
+from mmentity.datasets.paths import files_below
 from mmentity.datasets.rules import probe_image
 from mmentity.preparation.check_entries import Entries
 from mmentity.preparation.check_samples import check_sample
@@ -105,7 +106,7 @@ class _Check:
         base = self.root / folder
         paths = sorted(
             path
-            for path in base.rglob('*')
+            for path in files_below(base)
             if path.suffix.lower() in IMAGE_SUFFIXES and not is_partial(path)
         )
         names = [path.relative_to(base).as_posix() for path in paths]

@@ -15,7 +15,8 @@ from mmentity.datasets.entityseg import parse_pair
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.geometry import Size
 from mmentity.datasets.layout import AnnotationFile, image_folder
-from mmentity.datasets.rules import check_image_size, path_inside
+from mmentity.datasets.paths import join_inside
+from mmentity.datasets.rules import check_image_size
 from mmentity.preparation.annotation_forms import Json
 from mmentity.preparation.check_samples import MapSample, MaskSample, Sample
 from mmentity.preparation.parallel import Outcome
@@ -134,7 +135,7 @@ class Entries:
         self.names[name] += 1
         size_of_file = None
         with self.problems.collecting(name):
-            path = path_inside(self.root / self.file.images, name)
+            path = join_inside(self.root / self.file.images, name)
             probe = self.probes.get(Path(name).as_posix())
             if probe is None:
                 raise SampleError(f'{path} does not exist', 'missing-image')
@@ -148,7 +149,7 @@ class Entries:
     ) -> None:
         other = self.root / image_folder(not self.file.low_resolution) / name
         with self.problems.collecting(map_name):
-            path = path_inside(self.file.maps, map_name)
+            path = join_inside(self.file.maps, map_name)
             self.samples.append(MapSample(map_name, path, size, str(other), segments))
 
 

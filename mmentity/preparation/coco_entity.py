@@ -7,7 +7,8 @@ from typing import Any, Optional
 from PIL import Image
 
 from mmentity.datasets.base import load_annotations
-from mmentity.datasets.rules import check_map_size, check_segments, path_inside
+from mmentity.datasets.paths import join_inside
+from mmentity.datasets.rules import check_map_size, check_segments
 from mmentity.preparation.annotation_forms import Json, with_masks
 from mmentity.preparation.parallel import ConversionReport, convert_images
 from mmentity.structures import EntityMap
@@ -81,7 +82,7 @@ def convert_segments(task: list) -> list:
         task: Entry of the image, folder of the PNGs, name of its PNG, ``segments_info``.
     """
     image, seg_dir, name, segments = task
-    path = path_inside(seg_dir, name)
+    path = join_inside(seg_dir, name)
     with Image.open(path) as png:
         ids = read_id_map(png, 'colours')
     check_map_size(path, ids.shape, (image['height'], image['width']))

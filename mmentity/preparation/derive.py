@@ -15,7 +15,7 @@ from mmentity.datasets.layout import (
     annotation_file,
     entity_files,
 )
-from mmentity.datasets.rules import path_inside
+from mmentity.datasets.paths import join_inside
 from mmentity.preparation.annotation_forms import (
     Json,
     instance_json,
@@ -171,7 +171,7 @@ def write_maps(task: list) -> list[Json]:
     category_ids = [row['category_id'] for row in rows]
     panoptic = panoptic_segments(entities, category_ids)
     for folder, values in zip(folders, (panoptic.png, semantic_map(entities, category_ids))):
-        with whole_file(path_inside(folder, _map_name(image['file_name']))) as partial:
+        with whole_file(join_inside(folder, _map_name(image['file_name']))) as partial:
             Image.fromarray(values).save(partial)
     return panoptic.segments_info
 

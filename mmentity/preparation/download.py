@@ -14,7 +14,7 @@ from terminaltables import AsciiTable
 
 from mmentity.datasets.base import load_annotations
 from mmentity.datasets.layout import entity_files, image_folder
-from mmentity.datasets.rules import path_inside
+from mmentity.datasets.paths import join_inside
 from mmentity.preparation.fetching import Fetcher, FetchError, FetchOptions, Item, fault_of
 from mmentity.utils.files import write_json
 from mmentity.utils.progress import show_progress
@@ -86,7 +86,7 @@ def items_of_annotations(root: Union[str, Path], ann_files: Sequence[str] = ()) 
         for image in load_annotations(str(path), ('images',))['images']:
             name = image['file_name']
             try:
-                target = path_inside(root / image_folder(False), name)
+                target = join_inside(root / image_folder(False), name)
             except ValueError as error:
                 raise ValueError(f'in annotation file {path} {error}') from error
             url = next((image[key] for key in URL_KEYS if image.get(key)), '')
@@ -126,7 +126,7 @@ def items_of_list(root: Union[str, Path], list_file: Union[str, Path]) -> list[I
                 'and perhaps the number of bytes, sha256:HEX or md5:HEX'
             )
         url, name, num_bytes, digest = match.groups()
-        target = Path(path_inside(root, name))
+        target = Path(join_inside(root, name))
         items.append(Item(url, target, None, int(num_bytes) if num_bytes else None, digest))
     return items
 

@@ -12,7 +12,8 @@ from PIL import Image, ImageOps
 from mmentity.datasets.base import load_annotations
 from mmentity.datasets.geometry import Size, shortest_edge_size
 from mmentity.datasets.layout import entity_files, image_folder, other_family_name
-from mmentity.datasets.rules import LOW_LONG_SIDE, LOW_SHORT_SIDE, check_image_size, path_inside
+from mmentity.datasets.paths import files_below, join_inside
+from mmentity.datasets.rules import LOW_LONG_SIDE, LOW_SHORT_SIDE, check_image_size
 from mmentity.preparation.annotation_forms import Json, with_masks
 from mmentity.preparation.parallel import (
     ConversionReport,
@@ -21,7 +22,7 @@ from mmentity.preparation.parallel import (
     run_parallel,
 )
 from mmentity.structures import EntityMap
-from mmentity.utils.files import whole_file, write_json
+from mmentity.utils.files import is_partial, whole_file, write_json
 
 STORE = '.make_lr'
 
@@ -77,8 +78,9 @@ def make_low_resolution(
             'images; see docs/data.md for the layout'
         )
     # what a killed run was writing
-    for partial_file in list((root / image_folder(True)).rglob('*.partial-*')):
-        partial_file.unlink()
+    for path in list(files_below(root / image_folder(True))):
+        if is_partial(path):
+            path.unlink()
     report, entries = ConversionReport(), {}
     for file in files:
         content = load_annotations(str(file.path), ('images', 'annotations'))
@@ -154,7 +156,7 @@ def resize_annotations(image: Json, annotations: Sequence[Json], size: Size) -> 
 def make_image(root: Path, options: LowResolutionOptions, overwrite: bool, entry: Json) -> bool:
     """Tell whether a low-resolution image was made, as none of its size existed."""
     source, target = (
-        Path(path_inside(root / image_folder(low), entry['file_name'])) for low in (False, True)
+        Path(join_inside(root / image_folder(low), entry['file_name'])) for low in (False, True)
     )
     expected = (entry['height'], entry['width'])
     size = shortest_edge_size(*expected, options.short_side, options.long_side)

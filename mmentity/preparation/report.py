@@ -19,7 +19,7 @@ ERRORS = {
     'both-names': 'two files, one in each naming, differ; keep the one that you mean',
     'bad-json': 'an annotation file is damaged or incomplete; download it again',
     'bad-entry': 'an entry lacks a field or has a wrong type; download it again',
-    'unsafe-path': 'a file name leads out of its folder; use names below the folder',
+    'unsafe-path': 'a file name is absolute or has ..; use names below the folder',
     'missing-image': 'an entry has no image; run: mim run mmentity entityseg ROOT download',
     'bad-image': 'an image is truncated or not an image; download it again',
     'image-size': 'an image has another size than its entry; *_lr.json belongs to images_lr',

@@ -125,14 +125,14 @@ def _class_names(dataset: BaseDataset, one_class: bool) -> dict[int, str]:
 
 
 def _read(info: dict[str, Any], one_class: bool) -> ImageStatistics:
+    if 'id_map_path' in info or 'num_classes' in info:
+        return _read_map(info)
     if 'segments_info' in info:
         rows, key = info['segments_info'], 'category'
         areas = [row['area'] for row in rows]
-    elif 'instances' in info:
+    else:
         rows, key = info['instances'], 'bbox_label'
         areas = [_area(row, info) for row in rows]
-    else:
-        return _read_map(info)
     key = 'category_id' if one_class and all('category_id' in row for row in rows) else key
     return ImageStatistics(info['height'], info['width'], areas, [row[key] for row in rows])
 

@@ -106,19 +106,28 @@ class EntityMap:
             segments: Integers ``(H, W)``.
             segment_ids: Integers ``(K,)``, the id of each entity; other values become 0.
         """
+        runs = _ValueRuns.of(segments)
         wanted = np.asarray(segment_ids, dtype=np.int64)
         order = np.argsort(wanted)
-        # pixels come in runs of equal ids, of which there are far fewer to sort
-        flat = np.asarray(segments).ravel()
-        starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1])[: flat.size])
-        known, inverse = np.unique(flat[starts], return_inverse=True)
-        ids = np.zeros(len(known), dtype=np.int32)
+        ids = np.zeros(len(runs.known), dtype=np.int32)
         if len(order):
-            index = np.searchsorted(wanted, known, sorter=order)
+            index = np.searchsorted(wanted, runs.known, sorter=order)
             index = order[np.minimum(index, len(order) - 1)]
-            ids = np.where(wanted[index] == known, index + 1, 0).astype(np.int32)
-        flat_ids = np.repeat(ids[inverse], np.diff(starts, append=flat.size))
-        return cls(flat_ids.reshape(segments.shape), len(wanted))
+            ids = np.where(wanted[index] == runs.known, index + 1, 0).astype(np.int32)
+        return cls(runs.paint(ids), len(wanted))
+
+    @classmethod
+    def from_id_map(cls, values: np.ndarray, no_entity_ids: Sequence[int] = ()) -> 'EntityMap':
+        """Read a map in which each value is one entity, in ascending order.
+
+        Args:
+            values: Integers ``(H, W)``.
+            no_entity_ids: Values besides 0 that are no entity.
+        """
+        runs = _ValueRuns.of(values)
+        is_entity = ~np.isin(runs.known, [0, *no_entity_ids])
+        ids = np.where(is_entity, np.cumsum(is_entity), 0).astype(np.int32)
+        return cls(runs.paint(ids), int(is_entity.sum()))
 
     @property
     def height(self) -> int:
@@ -149,12 +158,15 @@ class EntityMap:
         boxes = np.zeros((self.num_entities + 1, 4), dtype=np.int64)
         boxes[:, :2] = np.iinfo(np.int64).max
         for layer in self.ids:
-            # One pass over the ends of horizontal and vertical runs: a box is
-            # given by where runs start and stop.
-            for axis, lines in enumerate((layer, layer.T)):
-                runs = _runs_of_lines(lines)
-                np.minimum.at(boxes[:, axis], runs.values, runs.starts)
-                np.maximum.at(boxes[:, axis + 2], runs.values, runs.stops)
+            # along the lines that are in one piece in memory; runs tell both axes
+            across = layer.strides[0] < layer.strides[1]
+            runs = _runs_of_lines(layer.T if across else layer)
+            for axis, (low, high) in enumerate(
+                ((runs.starts, runs.stops), (runs.lines, runs.lines + 1))
+            ):
+                axis = 1 - axis if across else axis
+                np.minimum.at(boxes[:, axis], runs.values, low)
+                np.maximum.at(boxes[:, axis + 2], runs.values, high)
         boxes[boxes[:, 2] == 0] = 0
         return boxes[1:]
 
@@ -178,19 +190,23 @@ class EntityMap:
     def crop(self, box_xyxy_px: Sequence[int]) -> 'EntityMap':
         """Cut a box out; the numbering stays and no pixel is copied."""
         x0, y0, x1, y1 = (int(v) for v in box_xyxy_px)
-        return self._with(self.ids[:, y0:y1, x0:x1])
+        return self.with_ids(self.ids[:, y0:y1, x0:x1])
 
     def flip(self) -> 'EntityMap':
         """Mirror left and right."""
-        return self._with(self.ids[:, :, ::-1])
+        return self.with_ids(self.ids[:, :, ::-1])
 
     def resize(self, height: int, width: int) -> 'EntityMap':
         """Resize by nearest neighbour, with Pillow's arithmetic."""
         rows, columns = _nearest(self.height, height), _nearest(self.width, width)
-        return self._with(self.ids[:, rows[:, None], columns])
+        return self.with_ids(self.ids[:, rows[:, None], columns])
 
-    def _with(self, ids: np.ndarray) -> 'EntityMap':
-        """Make a map of ids that come from this one, so that they need no check."""
+    def with_ids(self, ids: np.ndarray) -> 'EntityMap':
+        """Make a map of ids that come from this one, so that they need no check.
+
+        Args:
+            ids: int32 ``(L, H, W)`` with no other values than this map.
+        """
         entities = EntityMap.__new__(EntityMap)
         entities.ids, entities.num_entities = ids, self.num_entities
         return entities
@@ -311,24 +327,53 @@ def _first_fit(pixels: Sequence[np.ndarray], height: int, width: int) -> np.ndar
     return np.stack([layer.reshape(width, height).T for layer in layers])
 
 
+class _ValueRuns(NamedTuple):
+    """Runs of equal values of a whole map, of which there are far fewer to sort than pixels.
+
+    Attributes:
+        known: Distinct values, ascending.
+        value_of: Place among them of the value of each run.
+        lengths: Pixels of each run.
+        shape: ``(H, W)``.
+    """
+
+    known: np.ndarray
+    value_of: np.ndarray
+    lengths: np.ndarray
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> '_ValueRuns':
+        flat = np.asarray(values).ravel()
+        starts = np.flatnonzero(np.append(True, flat[1:] != flat[:-1])[: flat.size])
+        known, value_of = np.unique(flat[starts], return_inverse=True)
+        return cls(known, value_of, np.diff(starts, append=flat.size), np.shape(values))
+
+    def paint(self, numbers: np.ndarray) -> np.ndarray:
+        """Replace each of the known values by a number, ``(H, W)``."""
+        return np.repeat(numbers[self.value_of], self.lengths).reshape(self.shape)
+
+
 class _LineRuns(NamedTuple):
-    """Runs of equal values along the rows of a map.
+    """Runs of equal values along the lines of a map.
 
     Attributes:
         values: Value of each run.
-        starts: Its first column.
-        stops: The column after its last one.
+        lines: Its line.
+        starts: Its first place in that line.
+        stops: The place after its last one.
     """
 
     values: np.ndarray
+    lines: np.ndarray
     starts: np.ndarray
     stops: np.ndarray
 
 
 def _runs_of_lines(lines: np.ndarray) -> _LineRuns:
-    length = lines.shape[1]
     changes = np.ones(lines.shape, dtype=bool)
-    changes[:, 1:] = lines[:, 1:] != lines[:, :-1]
+    np.not_equal(lines[:, 1:], lines[:, :-1], out=changes[:, 1:])
     starts = np.flatnonzero(changes)
-    stops = np.append(starts[1:], lines.size)
-    return _LineRuns(lines.ravel()[starts], starts % length, (stops - 1) % length + 1)
+    numbers, places = np.divmod(starts, lines.shape[1])
+    lengths = np.diff(starts, append=lines.size)
+    return _LineRuns(lines[numbers, places], numbers, places, places + lengths)

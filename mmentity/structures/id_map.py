@@ -42,7 +42,10 @@ def read_id_map(image: Image.Image, kind: str = 'auto') -> np.ndarray:
 
 def entity_ids(values: np.ndarray, no_entity_ids: Sequence[int] = ()) -> np.ndarray:
     """List the ids in a map that are entities, ascending: all but 0 and ``no_entity_ids``."""
-    return np.setdiff1d(values, [0, *no_entity_ids])
+    # values come in runs, of which there are far fewer to sort than pixels
+    flat = np.ravel(values)
+    starts = np.append(True, flat[1:] != flat[:-1])[: flat.size]
+    return np.setdiff1d(flat[starts], [0, *no_entity_ids])
 
 
 def ids_of_colours(colours: np.ndarray) -> np.ndarray:

@@ -138,13 +138,14 @@ def paint_runs(
 
 def box_of(runs: Runs, height: int) -> np.ndarray:
     """Tight box of a mask that has pixels, int64 xyxy px, right and bottom exclusive."""
-    stops = runs.starts + runs.lengths
-    left, right = runs.starts[0] // height, (stops[-1] - 1) // height + 1
-    tops, bottoms = runs.starts % height, (stops - 1) % height + 1
-    if (runs.starts // height != (stops - 1) // height).any():
+    left, last = runs.starts[0] // height, runs.starts[-1] + runs.lengths[-1] - 1
+    right = last // height + 1
+    tops = runs.starts % height
+    bottom = (tops + runs.lengths).max()
+    if bottom > height:
         # a run that continues in the next column touches the lower and the upper edge
         return np.array([left, 0, right, height])
-    return np.array([left, tops.min(), right, bottoms.max()])
+    return np.array([left, tops.min(), right, bottom])
 
 
 def pixels_of(runs: Runs) -> np.ndarray:

@@ -70,8 +70,10 @@ def test_instances_have_labels_of_their_category_ids(demo_root):
     ids = dataset.metainfo['category_ids']
     sample = dataset[0]
     records = dataset.get_data_info(0)['instances']
-    assert [ids[label] for label in sample['gt_labels']] == [r['category_id'] for r in records]
-    boxes = sample['gt_entity_map'].boxes_xyxy_px
+    assert [ids[label] for label in sample['gt_bboxes_labels']] == [
+        r['category_id'] for r in records
+    ]
+    boxes = sample['gt_masks'].entities.boxes_xyxy_px
     assert [r['bbox'] for r in records] == boxes.tolist()
 
 
@@ -79,8 +81,8 @@ def test_panoptic_segments_are_the_entities_of_the_scene(demo_root):
     dataset = panoptic_set(demo_root)
     sample = dataset[0]
     info = dataset.get_data_info(0)
-    assert sample['gt_entity_map'].areas.tolist() == [s['area'] for s in info['segments_info']]
-    classes = [dataset.metainfo['classes'][label] for label in sample['gt_labels']]
+    assert sample['gt_masks'].entities.areas.tolist() == [s['area'] for s in info['segments_info']]
+    classes = [dataset.metainfo['classes'][label] for label in sample['gt_bboxes_labels']]
     things = [name in dataset.metainfo['thing_classes'] for name in classes]
     assert things == [segment['is_thing'] for segment in info['segments_info']]
     assert any(things)
@@ -95,7 +97,7 @@ def test_semantic_map_is_one_entity_for_each_class(demo_root):
     path = sample['seg_map_path']
     classes = np.asarray(Image.open(path))
     assert np.array_equal(sample['gt_seg_map'], classes)
-    painted = np.append(255, sample['gt_labels'])[sample['gt_entity_map'].ids[0]]
+    painted = np.append(255, sample['gt_bboxes_labels'])[sample['gt_masks'].entities.ids[0]]
     assert np.array_equal(painted, classes)
 
 
@@ -219,7 +221,7 @@ def test_empty_segments_info_is_an_image_without_segments(copied_root):
     png = folder / 'demo_train_00000.png'
     Image.new('RGB', Image.open(png).size).save(png)
     sample = panoptic_set(copied_root)[0]
-    assert sample['gt_entity_map'].num_entities == len(sample['gt_labels']) == 0
+    assert sample['gt_masks'].entities.num_entities == len(sample['gt_bboxes_labels']) == 0
     options = {'test_mode': False, 'filter_cfg': {'filter_empty_gt': True}}
     kept = panoptic_set(copied_root, **options)
     assert len(kept) == len(panoptic_set(copied_root)) - 1

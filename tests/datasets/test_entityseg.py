@@ -174,9 +174,9 @@ def test_coco_panoptic_as_entities(coco_root):
     assert len(data) == 2
     for results, annotation in zip(data, content['annotations']):
         segments = annotation['segments_info']
-        assert results['gt_entity_map'].areas.tolist() == [s['area'] for s in segments]
-        assert results['gt_iscrowd'].tolist() == [bool(s['iscrowd']) for s in segments]
-        boxes = results['gt_entity_map'].boxes_xyxy_px
+        assert results['gt_masks'].entities.areas.tolist() == [s['area'] for s in segments]
+        assert results['gt_ignore_flags'].tolist() == [bool(s['iscrowd']) for s in segments]
+        boxes = results['gt_masks'].entities.boxes_xyxy_px
         boxes[:, 2:] -= boxes[:, :2]
         assert boxes.tolist() == [s['bbox'] for s in segments]
 

@@ -57,13 +57,13 @@ def test_maps_of_every_kind(tmp_path, kind):
     dataset = folder(tmp_path, test_mode=True)
     assert len(dataset) == 3
     for results, ids in zip(dataset, ground_truth):
-        entities = results['gt_entity_map']
+        entities = results['gt_masks'].entities
         assert entities.num_entities == 3
         for k, value in enumerate(IDS[kind], start=1):
             assert np.array_equal(entities.ids[0] == k, ids == value)
-        assert results['gt_areas'].tolist() == [9 * 26] * 3
-        assert results['gt_labels'].tolist() == [0] * 3
-        assert not results['gt_iscrowd'].any()
+        assert results['gt_masks'].annotated_areas.tolist() == [9 * 26] * 3
+        assert results['gt_bboxes_labels'].tolist() == [0] * 3
+        assert not results['gt_ignore_flags'].any()
     assert dataset.get_cat_ids(0) == [0, 0, 0]
 
 
@@ -101,7 +101,7 @@ def test_a_list_chooses_images(tmp_path):
 def test_values_that_are_no_entity_and_empty_maps(tmp_path):
     make_folder(tmp_path, '8 bit')
     dataset = folder(tmp_path, no_entity_ids=(200, 255))
-    assert dataset[0]['gt_entity_map'].num_entities == 2
+    assert dataset[0]['gt_masks'].entities.num_entities == 2
     save_map(tmp_path / 'maps/0.png', np.zeros((40, 50)), '8 bit')
     assert len(folder(tmp_path)) == 3
     assert len(folder(tmp_path, filter_cfg={'filter_empty_gt': True})) == 2
@@ -173,12 +173,12 @@ def test_polygons_rles_crowds_and_overlaps(tmp_path):
     ]
     rows = [{'id': k, 'image_id': 5, 'category_id': 90, **row} for k, row in enumerate(rows)]
     results = coco(tmp_path, rows)[0]
-    entities = results['gt_entity_map']
+    entities = results['gt_masks'].entities
     assert entities.areas.tolist() == [48, 24, 10]
     assert not entities.is_disjoint
     assert np.array_equal(entities.masks()[1], mask)
-    assert results['gt_iscrowd'].tolist() == [False, False, True]
-    assert results['gt_labels'].tolist() == [0, 0, 0]
+    assert results['gt_ignore_flags'].tolist() == [False, False, True]
+    assert results['gt_bboxes_labels'].tolist() == [0, 0, 0]
 
 
 def test_a_json_without_masks_is_refused(tmp_path):

@@ -16,6 +16,7 @@ from mmentity.datasets.transforms import (
     ResizeViews,
 )
 from mmentity.structures import EntityMap
+from mmentity.structures.entity_masks import EntityMasks
 
 
 def test_sizes_and_boxes_of_the_official_mapper(reference):
@@ -46,7 +47,7 @@ def test_training_draws_of_the_official_mapper(reference, run, monkeypatch):
     entity_ids = arrays['entity_ids']
     results = {
         'img': np.ascontiguousarray(pixels[..., ::-1]),
-        'gt_entity_map': EntityMap.from_segment_ids(labels, entity_ids),
+        'gt_masks': EntityMasks(EntityMap.from_segment_ids(labels, entity_ids)),
     }
     results = FlipEntities(prob=float(draw['flip'])).transform(results)
     crop = draw['crop_index'][0]
@@ -70,7 +71,7 @@ def test_training_draws_of_the_official_mapper(reference, run, monkeypatch):
 @pytest.mark.parametrize(('height', 'width'), [(1, 1), (3, 3), (1, 5), (200, 4000), (2, 9)])
 def test_any_size_gives_five_views(height, width):
     results = {'img': np.zeros((height, width, 3), np.uint8)}
-    results['gt_entity_map'] = EntityMap(np.ones((height, width), int))
+    results['gt_masks'] = EntityMasks(EntityMap(np.ones((height, width), int)))
     results = ResizeViews(96, 160).transform(CropViews().transform(results))
     assert len(results['view_imgs']) == 5
     for img, entities, size in zip(
@@ -89,7 +90,7 @@ def test_large_scale_jitter_keeps_image_and_entities_together(seed):
     ids[10:50, 20:70] = 1
     results = {
         'img': np.where(ids[..., None] == 1, 255, 0).astype(np.uint8).repeat(3, 2),
-        'gt_entity_map': EntityMap(ids),
+        'gt_masks': EntityMasks(EntityMap(ids)),
     }
     results = LargeScaleJitter(size=64, scale=(0.3, 2.0)).transform(results)
     img, entities = results['view_imgs'][0], results['view_maps'][0]
@@ -238,7 +239,7 @@ def test_exceptions(make, message):
 
 def test_flip_mirrors_image_and_entities():
     img = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
-    results = {'img': img, 'gt_entity_map': EntityMap(np.array([[1, 0, 0], [1, 2, 2]]))}
+    results = {'img': img, 'gt_masks': EntityMasks(EntityMap(np.array([[1, 0, 0], [1, 2, 2]])))}
     results = FlipEntities(prob=1.0).transform(results)
     assert np.array_equal(results['img'], img[:, ::-1])
-    assert results['gt_entity_map'].ids[0].tolist() == [[0, 0, 1], [2, 2, 1]]
+    assert results['gt_masks'].entities.ids[0].tolist() == [[0, 0, 1], [2, 2, 1]]

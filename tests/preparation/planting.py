@@ -87,15 +87,9 @@ def encoded(mask):
 def unsafe_path(planter, image, rows):
     planter.image_path(image).unlink()
     number = len(planter.planted)
-    tricks = ('../images/x.jpg', '/etc/passwd', 'C:\\x.jpg', 'a\\..\\..\\x.jpg', 'link')
+    tricks = ('../images/x.jpg', '/etc/passwd', 'C:\\x.jpg', 'a\\..\\..\\x.jpg')
     trick = tricks[number % len(tricks)]
-    if trick == 'link':
-        trick = f'link_{number}.jpg'
-        outside = planter.root.parent / f'outside_{number}.jpg'
-        Image.new('RGB', (image['width'], image['height'])).save(outside)
-        (planter.root / 'images' / trick).symlink_to(outside)
-    else:
-        trick = trick.replace('x', f'x{number}').replace('passwd', f'passwd{number}')
+    trick = trick.replace('x', f'x{number}').replace('passwd', f'passwd{number}')
     image['file_name'] = trick
 
 

@@ -52,11 +52,13 @@ def compare_with_direct_reading(root, out):
     converted = EntitySegDataset(ann_file=str(out), data_prefix={'img': 'images/'}, **options)
     assert len(direct) == len(converted) > 0
     for mine, theirs in zip(converted, direct):
-        keep = ~theirs['gt_iscrowd']
+        keep = ~theirs['gt_ignore_flags']
         assert mine['img_path'] == theirs['img_path']
-        assert mine['gt_entity_map'] == theirs['gt_entity_map'].select(keep)
-        assert np.array_equal(mine['gt_areas'], theirs['gt_areas'][keep])
-        assert np.array_equal(mine['gt_labels'], theirs['gt_labels'][keep])
+        assert mine['gt_masks'].entities == theirs['gt_masks'].entities.select(keep)
+        assert np.array_equal(
+            mine['gt_masks'].annotated_areas, theirs['gt_masks'].annotated_areas[keep]
+        )
+        assert np.array_equal(mine['gt_bboxes_labels'], theirs['gt_bboxes_labels'][keep])
 
 
 def test_equal_to_reading_directly(coco_root):

@@ -334,9 +334,9 @@ def test_addresses_of_the_release(server, tmp_path):
     write_annotations(tmp_path, [{'id': 1, 'file_name': '../1.jpg', **size, 'url_image': 'http:'}])
     with pytest.raises(ValueError, match=r'entityseg_train.json the file name .* leads out'):
         items_of_annotations(tmp_path)
+    # a linked folder is its owner's choice of a place
     (tmp_path / 'images/out').symlink_to(tmp_path.parent)
     write_annotations(tmp_path, [{'id': 1, 'file_name': 'out/1.jpg', **size, 'url_image': 'http:'}])
-    with pytest.raises(ValueError, match=r'entityseg_train.json .* is a link out of'):
-        items_of_annotations(tmp_path)
+    assert len(items_of_annotations(tmp_path)[0]) == 1
     with pytest.raises(FileNotFoundError, match='get those of the release first'):
         items_of_annotations(tmp_path / 'images')

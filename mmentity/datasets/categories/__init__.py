@@ -8,6 +8,7 @@ entity categories share is followed by the supercategory.
 import csv
 from collections import Counter
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -108,6 +109,36 @@ def metainfo_of(categories: Sequence[Category]) -> dict[str, Any]:
         'stuff_classes': tuple(c.name for c in categories if not c.is_thing),
         'category_ids': tuple(category.id for category in categories),
         'palette': [tuple(colour) for colour in entity_colours(len(categories))[1:].tolist()],
+    }
+
+
+def select_classes(metainfo: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Reduce the metainfo of a task to some of its classes, in the order of ``names``.
+
+    Args:
+        metainfo: As :func:`metainfo_of` makes it.
+        names: Names of classes, each once.
+
+    Raises:
+        ValueError: If a name is not that of a class, or is repeated.
+    """
+    place_of = {name: place for place, name in enumerate(metainfo['classes'])}
+    for name in names:
+        if name not in place_of:
+            close = ', '.join(map(repr, get_close_matches(name, place_of, 3))) or 'none is close'
+            raise ValueError(f'metainfo has the class {name!r}, which the task has not ({close})')
+    if len(set(names)) < len(names):
+        raise ValueError(f'metainfo repeats classes: {", ".join(names)}')
+    return {
+        'classes': tuple(names),
+        **{
+            key: tuple(name for name in names if name in metainfo[key])
+            for key in ('thing_classes', 'stuff_classes')
+        },
+        **{
+            key: [metainfo[key][place_of[name]] for name in names]
+            for key in ('category_ids', 'palette')
+        },
     }
 
 

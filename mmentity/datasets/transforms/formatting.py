@@ -10,8 +10,10 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
+from mmentity.datasets.transforms.alignment import check_size
 from mmentity.registry import TRANSFORMS
 from mmentity.structures import EntityMap
+from mmentity.structures.entity_masks import EntityMasks
 
 
 @TRANSFORMS.register_module()
@@ -71,23 +73,32 @@ class PackEntityInputs(BaseTransform):
         sample.set_metainfo(meta)
         if 'view_maps' in results:
             self._pack_targets(sample, results)
-        elif 'gt_entity_map' in results:
+        elif results.get('gt_masks') is not None:
             self._pack_ground_truth(sample, results)
         return {'inputs': _stack_views(results['view_imgs']), 'data_samples': sample}
 
     @staticmethod
     def _pack_targets(sample: DetDataSample, results: dict[str, Any]) -> None:
-        keep = ~results['gt_iscrowd']
-        sample.gt_instances = InstanceData(labels=torch.from_numpy(results['gt_labels'][keep]))
+        keep = ~results['gt_ignore_flags']
+        for img, entities in zip(results['view_imgs'], results['view_maps']):
+            # RandomCropViews pads images and not maps
+            size = min(img.shape[0], entities.height), min(img.shape[1], entities.width)
+            check_size(size, (entities.height, entities.width), 'in PackEntityInputs')
+        labels = results['gt_bboxes_labels'][keep]
+        sample.gt_instances = InstanceData(labels=torch.from_numpy(labels))
         sample.gt_view_maps = [_ids_of(entities.select(keep)) for entities in results['view_maps']]
 
     @staticmethod
     def _pack_ground_truth(sample: DetDataSample, results: dict[str, Any]) -> None:
+        masks = EntityMasks.of(results['gt_masks'])
+        check_size(results['ori_shape'], (masks.height, masks.width), 'in PackEntityInputs')
         records = {
-            name: torch.from_numpy(results[f'gt_{name}']) for name in ('labels', 'areas', 'iscrowd')
+            'labels': torch.from_numpy(results['gt_bboxes_labels']),
+            'areas': torch.from_numpy(masks.annotated_areas),
+            'iscrowd': torch.from_numpy(results['gt_ignore_flags']),
         }
         # mmdet's DumpDetResults drops gt_instances, and its pickle is scored offline
-        sample.gt_entity_map = PixelData(metainfo=records, ids=_ids_of(results['gt_entity_map']))
+        sample.gt_entity_map = PixelData(metainfo=records, ids=_ids_of(masks.entities))
         sample.gt_instances = InstanceData(**records)
         if 'gt_seg_map' in results:
             sample.gt_sem_seg = PixelData(data=torch.from_numpy(results['gt_seg_map'])[None])

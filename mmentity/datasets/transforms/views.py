@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
 from mmentity.datasets.geometry import corner_boxes, resize_image, shortest_edge_size
+from mmentity.datasets.transforms.alignment import ViewsAreMade, begin, check_size, to_uint8
 from mmentity.registry import TRANSFORMS
 
 # xyxy px
@@ -31,12 +32,17 @@ class FlipEntities(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Mirror one sample, or not."""
+        masks = begin(results, self)
         results['flip'] = bool(np.random.random() < self.prob)
         results['flip_direction'] = 'horizontal' if results['flip'] else None
         if results['flip']:
             results['img'] = cv2.flip(results['img'], 1)
-            if 'gt_entity_map' in results:
-                results['gt_entity_map'] = results['gt_entity_map'].flip()
+            if masks is not None:
+                results['gt_masks'] = masks.flip()
+            if results.get('gt_bboxes') is not None:
+                results['gt_bboxes'].flip_(results['img'].shape[:2])
+            if results.get('gt_seg_map') is not None:
+                results['gt_seg_map'] = results['gt_seg_map'][:, ::-1].copy()
         return results
 
 
@@ -67,6 +73,7 @@ class CropViews(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Choose the views of one sample."""
+        begin(results, self)
         height, width = results['img'].shape[:2]
         crops = corner_boxes(height, width, self.crop_ratio)
         if self.num_crops is not None:
@@ -95,7 +102,8 @@ class ResizeViews(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Make the views of one sample."""
-        img, entities = results['img'], results.get('gt_entity_map')
+        masks = begin(results, self)
+        img = results['img']
         if 'view_boxes' not in results:
             results['view_boxes'] = np.array([[0, 0, img.shape[1], img.shape[0]]])
         short_side = self.short_sides[np.random.randint(len(self.short_sides))]
@@ -104,10 +112,11 @@ class ResizeViews(BaseTransform):
             size = shortest_edge_size(y1 - y0, x1 - x0, short_side, self.long_side)
             imgs.append(resize_image(img[y0:y1, x0:x1], *size))
             shapes.append(size)
-            if entities is not None:
-                maps.append(entities.crop((x0, y0, x1, y1)).resize(*size))
+            if masks is not None:
+                maps.append(masks.entities.crop((x0, y0, x1, y1)).resize(*size))
         results['view_imgs'], results['view_shapes'] = imgs, shapes
-        if entities is not None:
+        results['img'] = ViewsAreMade()
+        if masks is not None:
             results['view_maps'] = maps
         return results
 
@@ -131,6 +140,9 @@ class RandomCropViews(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Cut the views of one sample."""
         size = self.size
+        for img, entities in zip(results['view_imgs'], results.get('view_maps', ())):
+            map_size = entities.height, entities.width
+            check_size(img.shape[:2], map_size, 'before RandomCropViews')
         boxes = [_random_square(img.shape, size) for img in results['view_imgs']]
         results['view_imgs'] = [
             _cut_square(img, box, size, self.pad_value)
@@ -166,15 +178,17 @@ class LargeScaleJitter(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Jitter one sample."""
-        img, entities = results['img'], results.get('gt_entity_map')
+        masks = begin(results, self)
+        img = results['img']
         factor = (
             np.random.uniform(self.min_scale, self.max_scale) * self.crop.size / max(img.shape[:2])
         )
         height, width = (max(1, round(side * factor)) for side in img.shape[:2])
         results['view_boxes'] = np.array([[0, 0, img.shape[1], img.shape[0]]])
         results['view_imgs'] = [resize_image(img, height, width)]
-        if entities is not None:
-            results['view_maps'] = [entities.resize(height, width)]
+        results['img'] = ViewsAreMade()
+        if masks is not None:
+            results['view_maps'] = [masks.entities.resize(height, width)]
         return self.crop.transform(results)
 
 
@@ -183,10 +197,14 @@ class ApplyToViews(BaseTransform):
     """Apply transforms of another package to the image of each view.
 
     For transforms that change colours and leave the geometry alone, such as
-    ``mmseg.PhotoMetricDistortion``; random numbers are drawn for each view.
+    ``mmdet.PhotoMetricDistortion``; random numbers are drawn for each view. What
+    they return in floating point is rounded, and clipped to 0..255.
 
     Args:
         transforms: Configs of transforms that read and write ``img``, uint8 BGR.
+
+    Raises:
+        ValueError: If a transform flips, moves or resizes a view.
     """
 
     def __init__(self, transforms: Sequence[dict]) -> None:
@@ -194,10 +212,18 @@ class ApplyToViews(BaseTransform):
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Change the views of one sample."""
-        results['view_imgs'] = [
-            self.transforms({'img': img})['img'] for img in results['view_imgs']
-        ]
+        results['view_imgs'] = [self._change(img) for img in results['view_imgs']]
         return results
+
+    def _change(self, img: np.ndarray) -> np.ndarray:
+        changed = self.transforms({'img': img, 'img_shape': img.shape[:2]})
+        moved = changed.get('flip') or changed.get('homography_matrix') is not None
+        if moved or changed['img'].shape != img.shape:
+            raise ValueError(
+                f'a transform of ApplyToViews moves or resizes views ({self.transforms}), and '
+                'their entities stay as they are: put it before ResizeViews'
+            )
+        return to_uint8(changed['img'])
 
 
 def _random_square(shape: Sequence[int], size: int) -> Box:

@@ -7,6 +7,7 @@ from mmengine.structures import InstanceData
 
 from mmentity.datasets.transforms import CropViews, FlipEntities, PackEntityInputs, ResizeViews
 from mmentity.structures import EntityMap
+from mmentity.structures.entity_masks import EntityMasks
 from tests.models.parity import build_with_weights, tiny_options
 
 NAMES = {'loss_cls': 'loss_ce', 'loss_mask': 'loss_mask', 'loss_dice': 'loss_dice'}
@@ -23,9 +24,9 @@ def training_sample(reference, entry, draw, monkeypatch):
         'img_path': 'recipe',
         'img_id': entry['seed'],
         'ori_shape': image.shape[:2],
-        'gt_entity_map': EntityMap.from_segment_ids(labels, draw['entity_ids']),
-        'gt_labels': np.zeros(count, np.int64),
-        'gt_iscrowd': np.zeros(count, bool),
+        'gt_masks': EntityMasks(EntityMap.from_segment_ids(labels, draw['entity_ids'])),
+        'gt_bboxes_labels': np.zeros(count, np.int64),
+        'gt_ignore_flags': np.zeros(count, bool),
     }
     crop = draw['crop_index'][0]
     monkeypatch.setattr(np.random, 'permutation', lambda n: np.array([crop, *range(n)]))
