@@ -6,7 +6,7 @@ import numpy as np
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.structures import DetDataSample
 
-from mmentity.structures import EntityMap
+from mmentity.structures import EntityMap, RleMasks
 from mmentity.utils.arrays import to_numpy
 
 
@@ -67,7 +67,7 @@ def _scored(sample: DetDataSample, score_thr: float) -> Drawable:
     scores = to_numpy(instances.scores)
     if 'pred_entity_map' in sample:
         entities = EntityMap(to_numpy(sample.pred_entity_map.ids), len(scores))
-    elif isinstance(instances.masks, list):
+    elif isinstance(instances.masks, (list, RleMasks)):
         height, width = sample.ori_shape[:2]
         entities = EntityMap.from_segmentations(instances.masks, height, width)
     else:

@@ -254,7 +254,7 @@ def test_instance_inference(ten, prefix, things_only):
     areas = instances.areas.numpy()[clear]
     assert np.abs(areas - arrays[f'{prefix}_areas'][clear]).max() <= 2
     if not things_only:
-        masks = mask_utils.decode(instances.masks)[::2, ::2].transpose(2, 0, 1)
+        masks = mask_utils.decode(instances.masks.rles)[::2, ::2].transpose(2, 0, 1)
         packed = arrays['instance_masks_s2']
         expected = np.unpackbits(packed, axis=2)[..., : masks.shape[2]]
         assert (masks[clear] == expected[clear]).mean() > 0.9999

@@ -11,7 +11,6 @@ from mmdet.models.seg_heads.panoptic_fusion_heads.base_panoptic_fusion_head impo
 from mmdet.structures import DetDataSample, SampleList
 from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData, PixelData
-from pycocotools import mask as mask_utils
 from torch import Tensor
 
 from mmentity.models.fusion.class_aware import fuse_instances, fuse_panoptic, fuse_semantic
@@ -19,8 +18,7 @@ from mmentity.models.fusion.entities import fuse_entities, look_up
 from mmentity.models.fusion.geometry import ViewGeometry
 from mmentity.models.memory import memory_budget
 from mmentity.registry import MODELS
-from mmentity.structures import EntityMap
-from mmentity.structures.rle import Rle
+from mmentity.structures import EntityMap, RleMasks
 
 TASKS = ('entity', 'instance', 'semantic', 'panoptic')
 MASK_SCORES = ('official', 'probability')
@@ -69,8 +67,8 @@ class EntityFusionHead(BasePanopticFusionHead):
       belong to a query, 0.5 to 1. Defaults to 0.5.
     - ``masks`` (str, optional): Whether ``pred_instances`` carries ``masks`` too:
       ``'bool'`` ``(N, H0, W0)``, which costs N times the entity map, or
-      ``'rle'``, COCO RLE. Defaults to None for entities, and to ``'rle'`` for
-      instances, which always have masks.
+      ``'rle'``, :class:`RleMasks`, which mmdet's tools take too. Defaults to None for
+      entities, and to ``'rle'`` for instances, which always have masks.
     - ``object_mask_thr`` (float): Panoptic: queries at or below this class score
       take no part, 0..1. Defaults to 0.8.
     - ``iou_thr`` (float): Panoptic: a query is dropped if it keeps less than this
@@ -199,6 +197,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         scores, order = (scores * mask_scores[mask_of]).sort(descending=True, stable=True)
         mask_of = mask_of[order]
         rles = [masks.rles[k] for k in mask_of.tolist()]
+        decodable = RleMasks(rles, geometry.height, geometry.width)
         instances = InstanceData(
             scores=scores,
             labels=labels[order],
@@ -207,7 +206,7 @@ class EntityFusionHead(BasePanopticFusionHead):
             query_inds=queries[mask_of],
         )
         as_bool = self.mask_format == 'bool'
-        instances.masks = _decode(rles, geometry).to(scores.device) if as_bool else rles
+        instances.masks = decodable.cpu().to(scores.device) if as_bool else decodable
         return instances
 
     def _semantic(
@@ -283,15 +282,8 @@ def _number_by_score(owners: Tensor, order: Tensor) -> Tensor:
     return look_up(owners, table)
 
 
-def _masks_of(ids: Tensor, num_entities: int, mask_format: str) -> Union[Tensor, list[Rle]]:
+def _masks_of(ids: Tensor, num_entities: int, mask_format: str) -> Union[Tensor, RleMasks]:
     if mask_format == 'rle':
-        return EntityMap(ids.cpu().numpy(), num_entities).rles()
+        return RleMasks(EntityMap(ids.cpu().numpy(), num_entities).rles(), *ids.shape)
     numbers = torch.arange(1, num_entities + 1, device=ids.device)
     return ids[None] == numbers.view(-1, 1, 1)
-
-
-def _decode(rles: list[Rle], geometry: ViewGeometry) -> Tensor:
-    """Boolean masks ``(N, H0, W0)``."""
-    if not rles:
-        return torch.zeros((0, geometry.height, geometry.width), dtype=torch.bool)
-    return torch.from_numpy(mask_utils.decode(rles)).permute(2, 0, 1).bool()

@@ -154,7 +154,7 @@ def test_instances_are_things_in_descending_score():
     assert 0 < len(instances) <= 20
     assert (instances.labels < 3).all()
     assert (instances.scores.diff() <= 0).all()
-    areas = torch.from_numpy(mask_utils.area(instances.masks).astype('int64'))
+    areas = torch.from_numpy(mask_utils.area(instances.masks.rles).astype('int64'))
     assert torch.equal(areas, instances.areas)
     decoded = predict(instance_on=True, max_per_image=20, masks='bool')['pred_instances'].masks
     assert torch.equal(decoded.flatten(1).sum(1), instances.areas)
