@@ -6,6 +6,7 @@ from typing import Any, Optional
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmdet.datasets.transforms import InferencerLoader, LoadImageFromNDArray
 from numpy.typing import ArrayLike
 from PIL import Image
 
@@ -26,10 +27,18 @@ from mmentity.registry import TRANSFORMS
 from mmentity.structures import EntityMap
 from mmentity.structures.id_map import entity_ids, ids_of_colours, read_id_map
 
+# what mmseg puts in the place of ``LoadImageFromFile``, looked up in the scope of that step
+TRANSFORMS.register_module(module=InferencerLoader)
+TRANSFORMS.register_module(module=LoadImageFromNDArray)
 
-@TRANSFORMS.register_module()
+
+@TRANSFORMS.register_module(name=['LoadEntityImage', 'LoadImageFromFile'])
 class LoadEntityImage(BaseTransform):
     """Load an image of any common kind as 8-bit BGR.
+
+    Shipped configs name it ``dict(type='LoadImageFromFile', _scope_='mmentity')``: the
+    inferencers of mmdet and mmseg look for that type, put their ``InferencerLoader``
+    in its place, and build the loader of the same scope inside.
 
     Grey, palette, CMYK, transparent and 16-bit images are converted (alpha is
     dropped, 16 bits are scaled to 8), EXIF orientation is applied, as the
@@ -74,7 +83,8 @@ class LoadEntityAnnotations(BaseTransform):
     and whose other pixels, 255, are no entity. Adds ``gt_entity_map``,
     ``gt_labels`` int64 ``(K,)``, ``gt_areas`` float64 ``(K,)`` px as annotated,
     and ``gt_iscrowd`` bool ``(K,)``; for a semantic map also ``gt_seg_map`` uint8
-    ``(H0, W0)``, the ground truth of mIoU.
+    ``(H0, W0)``, the ground truth of mIoU. An image that comes without any of these,
+    as from ``inference_detector``, gets no ground truth.
 
     Args:
         backend_args: Where to read PNGs from, as in mmengine's ``fileio``.
@@ -93,13 +103,13 @@ class LoadEntityAnnotations(BaseTransform):
                 self._load_id_map(results)
             elif 'segments_info' in results:
                 self._load_panoptic(results)
+            elif 'num_classes' in results:
+                self._load_semantic(results)
             elif 'instances' in results:
                 self._load_instances(results)
-            else:
-                self._load_semantic(results)
         except SampleError as error:
             raise SampleError(
-                f'the annotation of {results["img_path"]} (image id {results["img_id"]}) is '
+                f'the annotation of {results["img_path"]} (image id {results.get("img_id")}) is '
                 f'unusable: {error}',
                 error.kind,
             ) from error
