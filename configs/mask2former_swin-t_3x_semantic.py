@@ -11,6 +11,7 @@ _base_ = [
 
 model = _base_.task_model
 default_hooks = _base_.task_hooks
+visualizer = dict(type='mmentity.SemanticVisualizer')
 
 max_iters = 34375
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=5000)

@@ -13,3 +13,6 @@ default_hooks = _base_.task_hooks
 train_dataloader = _base_.demo_train
 val_dataloader = _base_.demo_val
 test_dataloader = _base_.demo_val
+# mmseg's inference_model reads this one
+test_pipeline = _base_.demo_val.dataset.pipeline
+visualizer = dict(type='mmentity.SemanticVisualizer')

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Optional, Union
 import numpy as np
 import torch
 from mmcv.transforms import Compose
-from mmdet.registry import MODELS, TRANSFORMS
+from mmdet.registry import TRANSFORMS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
@@ -30,7 +30,7 @@ from mmentity.apis.inputs import (
     list_inputs,
     to_bgr,
 )
-from mmentity.apis.models import read_config, usable_device
+from mmentity.apis.models import get_model, read_config, usable_device
 from mmentity.apis.result import EntityResult
 from mmentity.apis.threads import map_in_background
 from mmentity.converters import load_weights
@@ -38,6 +38,8 @@ from mmentity.datasets.errors import SampleError
 from mmentity.utils.progress import show_progress
 
 ON_ERROR = ('raise', 'skip')
+# types of the step of a test pipeline that reads a file
+LOADERS = ('LoadImageFromFile', 'LoadEntityImage')
 # what the network may raise for one image, which must not stop the others
 PREDICTION_ERRORS = (RuntimeError, ValueError, MemoryError)
 
@@ -270,15 +272,9 @@ class EntityInferencer(BaseInferencer):
     def _init_model(self, cfg: Config, weights: Optional[str], device: str = 'cpu') -> nn.Module:
         model = self._built
         if model is None:
-            with DefaultScope.overwrite_default_scope(self.scope):
-                model = MODELS.build(cfg.model)
-            model.cfg = cfg
-        if weights is not None:
+            model = get_model(cfg, weights, device)
+        elif weights is not None:
             load_weights(model, weights)
-        elif self._built is None:
-            MMLogger.get_current_instance().warning(
-                'no weights are given: the model is random, and so are its entities'
-            )
         tasks = getattr(getattr(model, 'panoptic_fusion_head', None), 'tasks', ())
         if 'entity' not in tasks:
             raise ValueError(
@@ -291,11 +287,11 @@ class EntityInferencer(BaseInferencer):
         """Split the test pipeline into reading a file and the rest."""
         steps = cfg.test_dataloader.dataset.pipeline if 'test_dataloader' in cfg else []
         types = [str(step['type']) for step in steps]
-        loaders = [k for k, name in enumerate(types) if name.endswith('LoadEntityImage')]
+        loaders = [k for k, name in enumerate(types) if name.endswith(LOADERS)]
         if len(loaders) != 1:
             raise ValueError(
                 f'the test pipeline of {cfg.filename or "the config"} has {len(loaders)} '
-                'mmentity.LoadEntityImage, it needs one; see configs/_base_/datasets'
+                'LoadImageFromFile, it needs one; see configs/_base_/datasets'
             )
         rest = [
             step

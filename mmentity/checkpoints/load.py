@@ -107,8 +107,8 @@ class _MetaWithoutTraining(dict[str, Any]):
 def load_from_local(filename: str, map_location: object = None) -> dict[str, Any]:
     """Read a local checkpoint for mmengine, always onto the CPU.
 
-    Weights of a known project get mmengine's form, with a ``meta``, and keep
-    their names; other files come as they are. :func:`prepare_state_dict` learns
+    Weights of a known project get mmengine's form, with a ``meta`` that names their
+    classes, and keep their names; other files come as they are. :func:`prepare_state_dict` learns
     the name of the file from the metadata of the state dict.
     """
     # not mapped: a run may overwrite the file that it was resumed from
@@ -118,6 +118,11 @@ def load_from_local(filename: str, map_location: object = None) -> dict[str, Any
         state_dict = weights_of(checkpoint, filename)
         meta = {**meta_of(source, state_dict, filename), **(checkpoint.get('meta') or {})}
         checkpoint.update(meta=_MetaWithoutTraining(meta), state_dict=state_dict)
+    elif source is not None and isinstance(checkpoint['meta'], dict):
+        # mmdet and mmseg take the classes of COCO and Cityscapes where there are none
+        named = meta_of(source, checkpoint['state_dict'], filename)
+        for key in named.keys() & {'dataset_meta'}:
+            checkpoint['meta'].setdefault(key, named[key])
     if not isinstance(checkpoint, OrderedDict):
         checkpoint = OrderedDict(checkpoint)
     describe_load(checkpoint, file=filename)

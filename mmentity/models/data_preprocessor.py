@@ -55,7 +55,7 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
 
         Raises:
             ValueError: If the images of the batch differ in their number of
-                views, or a sample does not describe its views.
+                views, or a sample does not describe its views or has no targets.
         """
         data = self.cast_data(data)
         images, samples = data['inputs'], data['data_samples']
@@ -84,6 +84,11 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         return (view.float() - self.mean) / self.std
 
     def _make_targets(self, sample: DetDataSample, height: int, width: int) -> None:
+        if 'gt_view_maps' not in sample:
+            raise ValueError(
+                f'image {sample.metainfo.get("img_path")} has no targets to train on; its dataset '
+                'has to give annotations, and LoadEntityAnnotations has to come before ResizeViews'
+            )
         labels = sample.gt_instances.labels
         numbers = torch.arange(1, len(labels) + 1, device=labels.device).view(-1, 1, 1, 1)
         views = []

@@ -1,13 +1,13 @@
-"""Visualizer of predictions for mmengine's runner."""
+"""Visualizer of predictions for mmengine's runner and mmdet's inferencer."""
 
 from collections.abc import Sequence
 from typing import Any, Optional
 
+import mmcv
 import numpy as np
 from mmdet.structures import DetDataSample
 from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
-from PIL import Image
 
 from mmentity.registry import VISUALIZERS
 from mmentity.structures.palette import entity_colours
@@ -19,7 +19,8 @@ from mmentity.visualization.sample_maps import Drawable, ground_truth_of, predic
 class EntityVisualizer(Visualizer):
     """Draw image, ground truth and prediction side by side.
 
-    Works with mmdet's ``DetVisualizationHook``, so with ``--show-dir``.
+    Used as mmdet's ``DetLocalVisualizer`` is: by ``DetVisualizationHook``, so with
+    ``--show-dir``, and by ``DetInferencer``.
 
     Args:
         name: Name of the instance, as in mmengine.
@@ -55,11 +56,14 @@ class EntityVisualizer(Visualizer):
         draw_pred: bool = True,
         show: bool = False,
         wait_time: float = 0,
-        pred_score_thr: float = 0.0,
         out_file: Optional[str] = None,
+        pred_score_thr: float = 0.3,
         step: int = 0,
     ) -> None:
         """Draw one sample.
+
+        With ``draw_gt`` the drawing has the image, the ground truth and the prediction
+        side by side below their titles; without, it is the image with the prediction over it.
 
         Args:
             name: Title of the window or name in the backends.
@@ -69,10 +73,12 @@ class EntityVisualizer(Visualizer):
             draw_pred: Whether to draw the prediction.
             show: Whether to open a window.
             wait_time: Seconds that the window stays; 0 waits for a key.
+            out_file: Where to save; its folder is made. The backends get the drawing
+                otherwise.
             pred_score_thr: Entities below this score are not drawn, 0..1.
-            out_file: Where to save; the backends get the drawing otherwise.
             step: Step in the backends.
         """
+        image = np.clip(image, 0, 255).astype(np.uint8)
         panels, titles = [image], ['image']
         drawables: dict[str, Optional[Drawable]] = {}
         if draw_gt and data_sample is not None:
@@ -85,12 +91,12 @@ class EntityVisualizer(Visualizer):
                 texts = self.texts if title == 'prediction' else None
                 panels.append(self._draw(image, drawable, texts))
                 titles.append(f'{title}: {drawable.entities.num_entities} entities')
-        drawn = side_by_side(panels, titles)
+        drawn = side_by_side(panels, titles) if draw_gt else panels[-1]
         self.set_image(drawn)
         if show:
             self.show(drawn, win_name=name, wait_time=wait_time)
         if out_file is not None:
-            Image.fromarray(drawn).save(out_file)
+            mmcv.imwrite(drawn[..., ::-1], out_file)
         else:
             self.add_image(name, drawn, step)
 
@@ -99,16 +105,20 @@ class EntityVisualizer(Visualizer):
         entities, labels, scores, by_class = drawable
         colours = None
         if by_class:
-            colours = entity_colours(len(self._classes))[np.append(0, labels + 1)]
+            colours = entity_colours(max(labels, default=0) + 1)[np.append(0, labels + 1)]
         columns = []
         if len(self._classes) > 1:
-            columns.append([self._classes[label] for label in labels])
+            columns.append([self._name_of(label) for label in labels])
         if texts == 'id':
             columns.append([str(number) for number in range(1, len(labels) + 1)])
         elif texts == 'score' and scores is not None:
             columns.append([f'{score:.2f}' for score in scores])
         written = [' '.join(line) for line in zip(*columns)] or None
         return draw_entities(image, entities, self.alpha, texts=written, colours=colours)
+
+    def _name_of(self, label: int) -> str:
+        """Name of a class; its number where the checkpoint named the classes of other data."""
+        return self._classes[label] if label < len(self._classes) else f'class {label}'
 
     @property
     def _classes(self) -> Sequence[str]:

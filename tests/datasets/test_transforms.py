@@ -175,6 +175,12 @@ def entity(segmentation, ignore=0, **more):
 SQUARE = [[1, 1, 5, 1, 5, 5, 1, 5]]
 
 
+@pytest.mark.parametrize('more', [{}, {'seg_map_path': None}])
+def test_an_image_without_annotations_is_none_of_a_semantic_map(more):
+    results = {'img_path': None, 'ori_shape': (8, 8), **more}
+    assert LoadEntityAnnotations().transform(dict(results)) == results
+
+
 def test_an_rle_of_the_wrong_size_names_image_and_id():
     results = {'img_path': 'a/b.jpg', 'img_id': 12, 'ori_shape': (8, 8)}
     results['instances'] = [entity({'size': [4, 4], 'counts': '05;'})]

@@ -62,3 +62,6 @@ def test_exceptions():
     two['data_samples'].set_metainfo({'view_shapes': [(5, 6)]})
     with pytest.raises(ValueError, match=r'have \[2\] views, their samples describe \[1\]'):
         preprocessor(pseudo_collate([two]))
+    bare = DetDataSample(metainfo={'img_path': 'a.jpg', 'view_shapes': [(5, 6)]})
+    with pytest.raises(ValueError, match='image a.jpg has no targets to train on; its dataset'):
+        preprocessor({'inputs': [one['inputs']], 'data_samples': [bare]}, training=True)

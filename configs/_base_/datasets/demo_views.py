@@ -4,7 +4,7 @@ _base_ = './entityseg_views.py'
 
 data_root = 'data/entityseg_demo/'
 train_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.FlipEntities', prob=0.5),
     dict(type='mmentity.CropViews', crop_ratio=0.7, num_crops=1),
@@ -12,7 +12,7 @@ train_pipeline = [
     dict(type='mmentity.PackEntityInputs'),
 ]
 test_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.CropViews', crop_ratio=0.7),
     dict(type='mmentity.ResizeViews', short_side=128, long_side=192),
     dict(type='mmentity.LoadEntityAnnotations'),

@@ -7,7 +7,7 @@ demo_train = dict(
     dataset=dict(
         data_root=demo_root,
         pipeline=[
-            dict(type='mmentity.LoadEntityImage'),
+            dict(type='LoadImageFromFile', _scope_='mmentity'),
             dict(type='mmentity.LoadEntityAnnotations'),
             dict(type='mmentity.FlipEntities', prob=0.5),
             dict(type='mmentity.ResizeViews', short_side=[112, 120, 128], long_side=192),
@@ -20,7 +20,7 @@ demo_val = dict(
     dataset=dict(
         data_root=demo_root,
         pipeline=[
-            dict(type='mmentity.LoadEntityImage'),
+            dict(type='LoadImageFromFile', _scope_='mmentity'),
             dict(type='mmentity.ResizeViews', short_side=128, long_side=192),
             dict(type='mmentity.LoadEntityAnnotations'),
             dict(type='mmentity.PackEntityInputs'),

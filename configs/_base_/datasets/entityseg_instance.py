@@ -6,14 +6,14 @@ ann_dir = 'annotations/instance_segmentation/'
 data_prefix = dict(img='images/entity_01_11580/')
 
 train_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.FlipEntities', prob=0.5),
     dict(type='mmentity.LargeScaleJitter', size=1024, scale=(0.1, 2.0)),
     dict(type='mmentity.PackEntityInputs'),
 ]
 test_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.ResizeViews', short_side=800, long_side=1333),
     # the ground truth to draw beside the prediction; delete where there is none
     dict(type='mmentity.LoadEntityAnnotations'),

@@ -2,14 +2,14 @@
 _base_ = './entityseg_views.py'
 
 train_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.FlipEntities', prob=0.5),
     dict(type='mmentity.LargeScaleJitter', size=1024, scale=(0.1, 2.0)),
     dict(type='mmentity.PackEntityInputs'),
 ]
 test_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.ResizeViews', short_side=800, long_side=1333),
     # the ground truth for scoring; delete where there is none
     dict(type='mmentity.LoadEntityAnnotations'),

@@ -5,7 +5,7 @@ data_root = 'data/entityseg/'
 ann_dir = 'annotations/semantic_segmentation/'
 
 train_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.FlipEntities', prob=0.5),
     dict(
@@ -18,7 +18,7 @@ train_pipeline = [
     dict(type='mmentity.PackEntityInputs'),
 ]
 test_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.ResizeViews', short_side=512, long_side=2048),
     # the ground truth for scoring; delete where there is none
     dict(type='mmentity.LoadEntityAnnotations'),

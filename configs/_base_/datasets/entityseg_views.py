@@ -5,7 +5,7 @@ data_root = 'data/entityseg/'
 ann_dir = 'annotations/entity_segmentation/'
 
 train_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.FlipEntities', prob=0.5),
     dict(type='mmentity.CropViews', crop_ratio=0.7, num_crops=1),
@@ -17,7 +17,7 @@ train_pipeline = [
     dict(type='mmentity.PackEntityInputs'),
 ]
 test_pipeline = [
-    dict(type='mmentity.LoadEntityImage'),
+    dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.CropViews', crop_ratio=0.7),
     dict(type='mmentity.ResizeViews', short_side=800, long_side=1333),
     # the ground truth for scoring; delete where there is none

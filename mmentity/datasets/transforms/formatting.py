@@ -66,6 +66,9 @@ class PackEntityInputs(BaseTransform):
             )
         sample = DetDataSample()
         meta = {key: results[key] for key in self.meta_keys if key in results}
+        if meta.get('img_path', '') is None:
+            # an array; DetInferencer then numbers the files that it writes
+            del meta['img_path']
         for key in ('view_boxes', 'view_shapes'):
             meta[key] = np.asarray(meta[key]).tolist()
         # mmdet's visualisation hook and others look for the size of the input

@@ -9,6 +9,7 @@ from typing import Any, Optional
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmdet.datasets.transforms import InferencerLoader, LoadImageFromNDArray
 from mmengine.logging import print_log
 from numpy.typing import ArrayLike
 from PIL import Image
@@ -33,10 +34,18 @@ from mmentity.structures.entity_masks import EntityMasks, boxes_of
 from mmentity.structures.id_map import ids_of_colours, read_id_map
 from mmentity.structures.rle import box_of
 
+# what mmseg puts in the place of ``LoadImageFromFile``, looked up in the scope of that step
+TRANSFORMS.register_module(module=InferencerLoader)
+TRANSFORMS.register_module(module=LoadImageFromNDArray)
 
-@TRANSFORMS.register_module()
+
+@TRANSFORMS.register_module(name=['LoadEntityImage', 'LoadImageFromFile'])
 class LoadEntityImage(BaseTransform):
     """Load an image of any common kind as 8-bit BGR.
+
+    Shipped configs name it ``dict(type='LoadImageFromFile', _scope_='mmentity')``: the
+    inferencers of mmdet and mmseg look for that type, put their ``InferencerLoader``
+    in its place, and build the loader of the same scope inside.
 
     Grey, palette, CMYK, transparent and 16-bit images are converted (alpha is
     dropped, 16 bits are scaled to 8), EXIF orientation is applied, as the
@@ -88,7 +97,8 @@ class LoadEntityAnnotations(BaseTransform):
 
     so that every transform of mmdet that handles masks keeps image and entities
     together; for a semantic map also ``gt_seg_map`` uint8 ``(H0, W0)``, the ground
-    truth of mIoU.
+    truth of mIoU. An image that comes without any of these, as from
+    ``inference_detector``, gets no ground truth.
 
     Args:
         backend_args: Where to read PNGs from, as in mmengine's ``fileio``.
@@ -117,11 +127,11 @@ class LoadEntityAnnotations(BaseTransform):
                 self._load_panoptic(results)
             elif 'num_classes' in results:
                 self._load_semantic(results)
-            else:
+            elif 'instances' in results:
                 self._load_instances(results)
         except SampleError as error:
             raise SampleError(
-                f'the annotation of {results["img_path"]} (image id {results["img_id"]}) is '
+                f'the annotation of {results["img_path"]} (image id {results.get("img_id")}) is '
                 f'unusable: {error}',
                 error.kind,
             ) from error
