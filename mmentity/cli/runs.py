@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -17,7 +17,7 @@ from mmengine.utils import get_git_hash
 from mmengine.utils.dl_utils import collect_env
 
 from mmentity.utils.files import whole_file
-from mmentity.utils.shipped_configs import find_config
+from mmentity.utils.shipped_configs import get_config
 from mmentity.version import __version__
 
 
@@ -30,7 +30,7 @@ def load_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: If there is no such config.
     """
-    config = Config.fromfile(find_config(args.config))
+    config = get_config(args.config)
     config.merge_from_dict(args.cfg_options or {})
     return config
 
@@ -87,6 +87,25 @@ def use_mixed_precision(config: Config, dtype: Optional[str] = None) -> None:
         config.optim_wrapper.update(type='AmpOptimWrapper', loss_scale='dynamic', dtype=dtype)
     else:
         raise ValueError('--amp float16 needs a GPU; use --amp bfloat16')
+
+
+def use_test_time_augmentation(config: Config) -> None:
+    """Test with ``tta_model`` and ``tta_pipeline``, as mmdet's tools do.
+
+    Raises:
+        ValueError: If the config has not both.
+    """
+    missing = [key for key in ('tta_model', 'tta_pipeline') if key not in config]
+    if missing:
+        raise ValueError(
+            f'{config.filename} has no {" and no ".join(missing)}; configs/_base_/datasets have '
+            'them, and docs/configs.md says how to write them'
+        )
+    config.model = ConfigDict(**config.tta_model, module=config.model)
+    dataset = config.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    dataset.pipeline = config.tta_pipeline
 
 
 def enable_lr_scaling(config: Config) -> None:

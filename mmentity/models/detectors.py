@@ -8,6 +8,7 @@ from mmdet.models.detectors import Mask2Former
 from mmdet.structures import SampleList
 from torch import Tensor
 
+from mmentity.models.heads.mask2former_head import HeadPrediction
 from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.registry import MODELS
 
@@ -64,6 +65,16 @@ class EntityMask2Former(Mask2Former):
         step = views_at_a_time(views, channels, self.test_cfg)
         return tuple(over_views(super().extract_feat, [views], step))
 
+    def predict_masks(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> HeadPrediction:
+        """Run backbone and head: what :meth:`predict` makes the results of.
+
+        Args:
+            batch_inputs: ``(B, V, 3, H, W)``, normalised and padded.
+            batch_data_samples: B samples.
+        """
+        features = self.extract_feat(batch_inputs)
+        return self.panoptic_head.predict(features, batch_data_samples)
+
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
         """Predict the entities, or what else ``test_cfg`` asks for, at the original size.
 
@@ -78,8 +89,7 @@ class EntityMask2Former(Mask2Former):
             ``query_inds``, and ``masks`` where ``test_cfg`` asks for them; for other
             tasks as :class:`EntityFusionHead` says.
         """
-        features = self.extract_feat(batch_inputs)
-        logits = self.panoptic_head.predict(features, batch_data_samples)
+        logits = self.predict_masks(batch_inputs, batch_data_samples)
         results = self.panoptic_fusion_head.predict(*logits, batch_data_samples)
         for sample, result in zip(batch_data_samples, results):
             for name, value in result.items():

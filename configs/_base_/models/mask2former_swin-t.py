@@ -73,17 +73,17 @@ model = dict(
             init_cfg=None,
         ),
         loss_cls=dict(
-            type='CrossEntropyLoss',
+            type='mmdet.CrossEntropyLoss',
             use_sigmoid=False,
             loss_weight=2.0,
             reduction='mean',
             class_weight=[1.0, 0.1],
         ),
         loss_mask=dict(
-            type='CrossEntropyLoss', use_sigmoid=True, reduction='mean', loss_weight=5.0
+            type='mmdet.CrossEntropyLoss', use_sigmoid=True, reduction='mean', loss_weight=5.0
         ),
         loss_dice=dict(
-            type='DiceLoss',
+            type='mmdet.DiceLoss',
             use_sigmoid=True,
             activate=True,
             reduction='mean',
@@ -100,14 +100,14 @@ model = dict(
         oversample_ratio=3.0,
         importance_sample_ratio=0.75,
         assigner=dict(
-            type='HungarianAssigner',
+            type='mmdet.HungarianAssigner',
             match_costs=[
-                dict(type='ClassificationCost', weight=2.0),
-                dict(type='CrossEntropyLossCost', weight=5.0, use_sigmoid=True),
-                dict(type='DiceCost', weight=5.0, pred_act=True, eps=1.0),
+                dict(type='mmdet.ClassificationCost', weight=2.0),
+                dict(type='mmdet.CrossEntropyLossCost', weight=5.0, use_sigmoid=True),
+                dict(type='mmdet.DiceCost', weight=5.0, pred_act=True, eps=1.0),
             ],
         ),
-        sampler=dict(type='MaskPseudoSampler'),
+        sampler=dict(type='mmdet.MaskPseudoSampler'),
     ),
     # the 100 best queries, as COCO's AP counts
     test_cfg=dict(max_per_image=100, mask_score='official', masks=None),
