@@ -18,6 +18,8 @@ from mmentity.utils.shipped_configs import CONFIGS, find_config
 
 Named = TypeVar('Named')
 
+# what a state dict holds beside parameters
+BUFFERS = ('position_index', 'running_mean', 'running_var', 'num_batches_tracked')
 QUERIES = 'panoptic_head.query_feat.weight'
 CLASSES = 'panoptic_head.cls_embed.bias'
 STEMS = ('backbone.patch_embed.projection.bias', 'backbone.downsample_layers.0.0.bias')
@@ -30,7 +32,7 @@ class Architecture(NamedTuple):
         model: ``'CropFormer'`` or ``'Mask2Former'``; None for a backbone alone.
         queries: Their number; None for a backbone alone.
         classes: Their number, without the one for no object; None for a backbone alone.
-        parameters: Number of all values of the model, or of the backbone without
+        parameters: Number of all parameters of the model, or of the backbone without
             the norms of its feature maps.
     """
 
@@ -48,9 +50,7 @@ class Architecture(NamedTuple):
 def architecture_of(state_dict: Mapping[str, Tensor]) -> Architecture:
     """Find out the architecture of weights in mmentity's names."""
     sizes = {
-        name: value.numel()
-        for name, value in state_dict.items()
-        if not name.endswith('position_index')
+        name: value.numel() for name, value in state_dict.items() if not name.endswith(BUFFERS)
     }
     if QUERIES not in state_dict or CLASSES not in state_dict:
         return Architecture(None, None, None, sum(backbone_part(sizes).values()))

@@ -11,6 +11,7 @@ from typing import Optional, Union
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
@@ -63,7 +64,18 @@ def load_run_config(args: argparse.Namespace) -> Config:
 
 
 def build_runner(config: Config) -> Runner:
-    """Build the runner of a config, as mmdet's tools do."""
+    """Build the runner of a config, as mmdet's tools do.
+
+    Under ``FSDPStrategy`` plain clipping of gradients becomes that of the whole model.
+    """
+    if _is_sharded(config) and config.get('optim_wrapper', {}).get('clip_grad'):
+        if config.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
+            config.optim_wrapper.type = 'mmentity.ShardedOptimWrapper'
+        else:
+            MMLogger.get_current_instance().warning(
+                f'{config.optim_wrapper.type} clips the gradients of each process by themselves '
+                'under FSDPStrategy; use OptimWrapper'
+            )
     return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
 
 
@@ -122,15 +134,38 @@ def enable_lr_scaling(config: Config) -> None:
     config.auto_scale_lr.enable = True
 
 
+def _is_sharded(config: Config) -> bool:
+    return (config.get('strategy') or {}).get('type') == 'FSDPStrategy'
+
+
 def _join_cpu_processes(config: Config) -> None:
-    """Join processes without a GPU; mmengine's own way asks for a CUDA device."""
+    """Join processes without a GPU; mmengine's own way asks for a CUDA device.
+
+    The wrapper of the model is one of the config of a ``Runner``, and one of the strategy of a
+    ``FlexibleRunner``.
+    """
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
-    config.model_wrapper_cfg = {
+    data_parallel = {
         'type': 'MMDistributedDataParallel',
         'device_ids': None,
         'broadcast_buffers': False,
     }
+    strategy = config.get('strategy') or {}
+    if config.get('runner_type') != 'FlexibleRunner':
+        config.model_wrapper_cfg = data_parallel
+    elif strategy.get('type') == 'DDPStrategy':
+        strategy.setdefault('model_wrapper', data_parallel)
+    elif _is_sharded(config):
+        if strategy.get('state_dict_cfg') == 'full':
+            # moved to the CPU, where they are, parameters would not be copied before they are freed
+            strategy.state_dict_cfg = {
+                'state_dict_type': 'FULL_STATE_DICT',
+                'state_dict_config': {'type': 'FullStateDictConfig'},
+                'optim_state_dict_config': {'type': 'FullOptimStateDictConfig'},
+            }
+        wrapper = strategy.setdefault('model_wrapper', {'type': 'MMFullyShardedDataParallel'})
+        wrapper.setdefault('device_id', 'cpu')
 
 
 def write_metrics(

@@ -3,11 +3,13 @@
 from mmentity.engine.amp import BFloat16OptimWrapper
 from mmentity.engine.checkpoint_hook import SafeCheckpointHook
 from mmentity.engine.curves_hook import CurvesHook
+from mmentity.engine.sharded import ShardedOptimWrapper
 from mmentity.engine.skipped_samples_hook import SkippedSamplesHook
 
 __all__ = [
     'BFloat16OptimWrapper',
     'CurvesHook',
     'SafeCheckpointHook',
+    'ShardedOptimWrapper',
     'SkippedSamplesHook',
 ]

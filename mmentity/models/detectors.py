@@ -48,6 +48,26 @@ class EntityMask2Former(Mask2Former):
             raise self.incomplete
         return super().train(mode)
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter and number of depths, for learning rates that fall by layer.
+
+        As mmpretrain's ``LearningRateDecayOptimWrapperConstructor`` asks for them; all of the
+        head has the greatest depth.
+
+        Args:
+            param_name: Name of the parameter.
+            prefix: What comes before ``backbone.`` in it.
+
+        Raises:
+            NotImplementedError: If the backbone does not know the depths of its layers.
+        """
+        if not hasattr(self.backbone, 'get_layer_depth'):
+            raise NotImplementedError(
+                f'{type(self.backbone).__name__} has no get_layer_depth, which learning rates '
+                'that fall by layer need; use paramwise_cfg with custom_keys instead'
+            )
+        return self.backbone.get_layer_depth(param_name, f'{prefix}backbone.')
+
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the backbone over all views.
 
