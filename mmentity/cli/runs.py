@@ -66,9 +66,13 @@ def load_run_config(args: argparse.Namespace) -> Config:
 def build_runner(config: Config) -> Runner:
     """Build the runner of a config, as mmdet's tools do.
 
-    Under ``FSDPStrategy`` plain clipping of gradients becomes that of the whole model.
+    ``FSDPStrategy`` becomes one that can be resumed, and plain clipping of gradients that of the
+    whole model with it.
     """
-    if _is_sharded(config) and config.get('optim_wrapper', {}).get('clip_grad'):
+    is_sharded = _is_sharded(config)
+    if is_sharded:
+        config.strategy.type = 'mmentity.ShardedStrategy'
+    if is_sharded and config.get('optim_wrapper', {}).get('clip_grad'):
         if config.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
             config.optim_wrapper.type = 'mmentity.ShardedOptimWrapper'
         else:

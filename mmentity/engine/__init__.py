@@ -1,9 +1,9 @@
-"""Hooks and optimizer wrappers of the runner."""
+"""Hooks, optimizer wrappers and strategies of the runner."""
 
 from mmentity.engine.amp import BFloat16OptimWrapper
 from mmentity.engine.checkpoint_hook import SafeCheckpointHook
 from mmentity.engine.curves_hook import CurvesHook
-from mmentity.engine.sharded import ShardedOptimWrapper
+from mmentity.engine.sharded import ShardedOptimWrapper, ShardedStrategy
 from mmentity.engine.skipped_samples_hook import SkippedSamplesHook
 
 __all__ = [
@@ -11,5 +11,6 @@ __all__ = [
     'CurvesHook',
     'SafeCheckpointHook',
     'ShardedOptimWrapper',
+    'ShardedStrategy',
     'SkippedSamplesHook',
 ]

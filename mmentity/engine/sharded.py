@@ -1,10 +1,31 @@
-"""Clipping of gradients that several processes hold a part of each."""
+"""Fully sharded data parallelism (FSDP), of which every process holds a part of the model."""
+
+from typing import Any
 
 import torch
+from mmengine._strategy import FSDPStrategy
 from mmengine.dist import all_reduce
 from mmengine.optim import OptimWrapper
+from torch.distributed.fsdp import FullyShardedDataParallel
 
-from mmentity.registry import OPTIM_WRAPPERS
+from mmentity.registry import OPTIM_WRAPPERS, STRATEGIES
+
+
+@STRATEGIES.register_module()
+class ShardedStrategy(FSDPStrategy):
+    """mmengine's ``FSDPStrategy``, which a training can be resumed with.
+
+    mmengine gives the optimizer's state to PyTorch by position, in an order of before 2.1.
+    """
+
+    def load_optim_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Give every process its part of the state of the optimizer."""
+        sharded = FullyShardedDataParallel.optim_state_dict_to_load(
+            model=self.model,
+            optim=self.optim_wrapper.optimizer,
+            optim_state_dict=state_dict,
+        )
+        self.optim_wrapper.load_state_dict(sharded)
 
 
 @OPTIM_WRAPPERS.register_module()

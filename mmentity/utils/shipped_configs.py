@@ -52,6 +52,15 @@ def find_config(config: Union[str, Path]) -> Path:
     )
 
 
+def config_path(config: Union[str, Path]) -> str:
+    """Path of a shipped config, for ``_base_`` of a config that another package's tools load.
+
+    Args:
+        config: As in :func:`find_config`.
+    """
+    return str(find_config(config))
+
+
 def get_config(config: Union[str, Path]) -> 'Config':
     """Load a config by its path or, among the shipped ones, by its name.
 
