@@ -49,6 +49,11 @@ def shrink_mask2former(model, scope):
 def shrink_mask_rcnn(model):
     model.backbone.update(depth=18, init_cfg=None)
     model.neck.in_channels = [64, 128, 256, 512]
+    model.train_cfg.rpn_proposal.max_per_img = 32
+    model.train_cfg.rcnn.sampler.num = 32
+    # random weights are sure of nothing
+    model.test_cfg.rpn.max_per_img = 16
+    model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=4)
 
 
 def shrink_segformer(model):

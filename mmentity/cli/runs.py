@@ -163,7 +163,7 @@ def _join_cpu_processes(config: Config) -> None:
     elif _is_sharded(config):
         if strategy.get('state_dict_cfg') == 'full':
             # moved to the CPU, where they are, parameters would not be copied before they are freed
-            strategy.state_dict_cfg = {
+            strategy['state_dict_cfg'] = {
                 'state_dict_type': 'FULL_STATE_DICT',
                 'state_dict_config': {'type': 'FullStateDictConfig'},
                 'optim_state_dict_config': {'type': 'FullOptimStateDictConfig'},

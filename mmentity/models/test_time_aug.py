@@ -67,9 +67,7 @@ class EntityTTAModel(BaseTTAModel):
         ]
         return self.merge_preds(list(zip(*copies)))
 
-    def merge_preds(  # type: ignore[override]  # of predictions that are not fused yet
-        self, data_samples_list: Sequence[Sequence[AugmentedPrediction]]
-    ) -> SampleList:
+    def merge_preds(self, data_samples_list: Sequence[Sequence[AugmentedPrediction]]) -> SampleList:
         """Make the results of each image of the predictions of its copies."""
         samples = []
         for copies in data_samples_list:
