@@ -68,9 +68,18 @@ def build_runner(config: Config) -> Runner:
 
     ``FSDPStrategy`` becomes one that can be resumed, and plain clipping of gradients that of the
     whole model with it.
+
+    Raises:
+        ValueError: If a training of parts is to be resumed on CPUs.
     """
     is_sharded = _is_sharded(config)
     if is_sharded:
+        if config.get('resume') and not torch.cuda.is_available():
+            raise ValueError(
+                'under FSDPStrategy a training cannot be resumed on CPUs, where PyTorch gathers '
+                'the state of an optimizer wrongly; resume on GPUs, or begin with its weights by '
+                '--cfg-options load_from=CHECKPOINT'
+            )
         config.strategy.type = 'mmentity.ShardedStrategy'
     if is_sharded and config.get('optim_wrapper', {}).get('clip_grad'):
         if config.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
@@ -168,6 +177,10 @@ def _join_cpu_processes(config: Config) -> None:
                 'state_dict_config': {'type': 'FullStateDictConfig'},
                 'optim_state_dict_config': {'type': 'FullOptimStateDictConfig'},
             }
+        # the second moments of Adam would come in place of the first
+        config.setdefault('default_hooks', {}).setdefault('checkpoint', {'type': 'CheckpointHook'})[
+            'save_optimizer'
+        ] = False
         wrapper = strategy.setdefault('model_wrapper', {'type': 'MMFullyShardedDataParallel'})
         wrapper.setdefault('device_id', 'cpu')
 

@@ -1,5 +1,7 @@
 """Test-time augmentation: exact for mirror images, averaged in probability."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from mmentity.models import EntityFusionHead, EntityTTAModel
 from mmentity.models.fusion.geometry import ViewGeometry
 from mmentity.models.test_time_aug import AugmentedPrediction, merge_copies
 from mmentity.utils.shipped_configs import get_config
+from tests.conftest import ROOT
 from tests.models.parity import build
 
 HEIGHT, WIDTH, CPU = 64, 96, torch.device('cpu')
@@ -90,3 +93,23 @@ def test_the_mirror_image_gives_the_mirrored_map(name, demo_root):
         found.append(sample.pred_entity_map.ids[0])
     assert found[0].max() > 0
     assert (found[0] == found[1].flip(-1)).float().mean() > 0.999
+
+
+def test_documented_scales(demo_root):
+    """The pipeline of docs/configs.md: two scales, each mirrored and not."""
+    page = (ROOT / 'docs/configs.md').read_text()
+    code = re.search(r'```python\n(tta_pipeline = .*?)```', page, re.DOTALL).group(1)
+    scope: dict = {}
+    exec(code, scope)
+    pipeline = scope['tta_pipeline']
+    for step in pipeline[1]['transforms'][2]:
+        step.update(short_side=step['short_side'] * 64 // 800, long_side=160)
+    torch.manual_seed(0)
+    model = EntityTTAModel(build('demo/cropformer_swin-nano_demo.py')).eval()
+    image = next(path for path in sorted((demo_root / 'images').rglob('*.jpg')))
+    results = {'img_path': str(image), 'img_id': 1, 'instances': []}
+    data = pseudo_collate([Compose(pipeline)(results)])
+    assert len(data['inputs']) == 4
+    with torch.no_grad():
+        (sample,) = model.test_step(data)
+    assert sample.pred_entity_map.ids.shape == (1, 96, 128)
