@@ -10,6 +10,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 METAFILE = ROOT / 'configs' / 'metafile.yml'
 BEGIN, END = '<!-- zoo:begin -->', '<!-- zoo:end -->'
+# note of the configs that the authors have no models of
+OTHER_BACKBONE = 'no weights of the authors'
 METRICS = {'APe': 'AP^e', 'AP': 'AP', 'mIoU': 'mIoU', 'PQ': 'PQ'}
 
 
@@ -19,10 +21,15 @@ def models() -> list:
 
 
 def released(model: dict) -> bool:
-    """Whether this is a config of its own at full size and full resolution."""
+    """Whether this is a config of its own at full size and full resolution, with a backbone of
+    the authors.
+    """
     metadata = model['Metadata']
     return not (
-        '/demo/' in model['Config'] or model['Name'].endswith('_lr') or 'Same As' in metadata
+        '/demo/' in model['Config']
+        or model['Name'].endswith('_lr')
+        or 'Same As' in metadata
+        or metadata.get('Note') == OTHER_BACKBONE
     )
 
 

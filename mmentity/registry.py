@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import STRATEGIES as MMENGINE_STRATEGIES
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
@@ -32,3 +33,4 @@ METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
 VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
 OPTIM_WRAPPERS = _child('optim_wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine')
+STRATEGIES = _child('strategy', MMENGINE_STRATEGIES, 'engine')

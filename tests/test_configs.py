@@ -25,6 +25,11 @@ def test_the_configs_are_found():
         for lr in ('', '_lr')
     }
     names |= {
+        f'{model}_{backbone}_3x.py'
+        for model in ('cropformer', 'mask2former')
+        for backbone in ('r50', 'convnextv2-t', 'dinov3-convnext-t')
+    }
+    names |= {
         f'mask2former_{backbone}_3x_{task}.py'
         for task in ('instance', 'semantic', 'panoptic')
         for backbone in (
@@ -45,10 +50,15 @@ def shrink_pipeline(pipeline):
 def shrink_depth(model):
     """Make Swin-L and HorNet-L shallow, and keep every layer in every step."""
     backbone = model.backbone
-    backbone.drop_path_rate = 0.0
+    if backbone.type.endswith('TIMMBackbone'):
+        pytest.importorskip('timm')
+    elif not backbone.type.endswith('ResNet'):
+        backbone.drop_path_rate = 0.0
+    # no download in a test
+    backbone.init_cfg = None
     if backbone.type.endswith('HorNet'):
         backbone.arch.depths = [1, 1, 1, 1]
-    elif backbone.arch == 'large':
+    elif backbone.get('arch') == 'large':
         backbone.arch = {
             'embed_dims': 192,
             'depths': [1, 1, 2, 1],
@@ -143,3 +153,54 @@ def test_learning_rate_and_weight_decay_of_every_parameter(name, backbone_norms_
         free = embedding or 'relative_position_bias_table' in key
         free = free or (norm and not (in_backbone and backbone_norms_decay))
         assert weight_decay == pytest.approx(0.0 if free else 0.05), key
+
+
+def test_the_learning_rate_of_convnext_falls_layer_by_layer():
+    """By 0.8 from each layer to the one before it; all of the head has the full rate."""
+    register_all_modules(init_default_scope=True)
+    found = groups('cropformer_convnextv2-t_3x.py')
+    for key, (lr, weight_decay) in found.items():
+        if key.startswith('panoptic_head.'):
+            assert lr == pytest.approx(1e-4), key
+        embedding = any(f'.{word}' in key for word in ('query_embed', 'query_feat', 'level_embed'))
+        free = embedding or 'norm' in key or '.gn.' in key or key.endswith('bias')
+        assert not free or weight_decay == 0, key
+    stem, first, second = (
+        found[f'backbone.{name}.weight'][0]
+        for name in (
+            'downsample_layers.0.0',
+            'stages.0.0.depthwise_conv',
+            'stages.1.0.depthwise_conv',
+        )
+    )
+    assert stem == pytest.approx(0.8 * first)
+    assert first == pytest.approx(0.8 * second)
+    assert stem == pytest.approx(1e-4 * 0.8**7)
+
+
+@pytest.mark.parametrize(
+    ('name', 'stages'), [('mask2former_r50_3x.py', 2), ('mask2former_convnextv2-t_3x.py', 2)]
+)
+def test_frozen_stages_are_not_trained(name, stages):
+    register_all_modules(init_default_scope=True)
+    config = Config.fromfile(ROOT / 'configs' / name)
+    config.model.backbone.update(frozen_stages=stages, init_cfg=None)
+    model = MODELS.build(config.model)
+    before = {key for key, value in model.named_parameters() if value.requires_grad}
+    model.train()
+    trained = {key for key, value in model.named_parameters() if value.requires_grad}
+    assert before == trained
+    frozen = ('backbone.layer1.', 'backbone.conv1') if 'r50' in name else ('backbone.stages.0.',)
+    assert not [key for key in trained if key.startswith(frozen)]
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    assert any(key.startswith('backbone.') for key in trained)
+    assert sum(len(group['params']) for group in optimizer.param_groups) >= len(trained)
+
+
+def test_a_backbone_without_depths_is_refused_by_name():
+    register_all_modules(init_default_scope=True)
+    config = Config.fromfile(ROOT / 'configs/mask2former_r50_3x.py')
+    config.model.backbone.init_cfg = None
+    model = MODELS.build(config.model)
+    with pytest.raises(NotImplementedError, match='ResNet has no get_layer_depth'):
+        model.get_layer_depth('backbone.conv1.weight')

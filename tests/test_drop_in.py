@@ -16,25 +16,26 @@ from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
 from tests.conftest import ROOT
 
 CASES = [
-    ('instance_segmentation.md', 'mmdet', 'coco/segm_mAP'),
-    ('panoptic_segmentation.md', 'mmdet', 'coco_panoptic/PQ'),
-    ('semantic_segmentation.md', 'mmseg', 'mIoU'),
+    ('instance_segmentation.md', 'mmdet::mask2former', 'coco/segm_mAP'),
+    ('panoptic_segmentation.md', 'mmdet::mask2former', 'coco_panoptic/PQ'),
+    ('semantic_segmentation.md', 'mmseg::mask2former', 'mIoU'),
+    ('stock_models.md', 'mmdet::mask_rcnn', 'coco/segm_mAP'),
+    ('stock_models.md', 'mmdet::mask2former', 'coco/segm_mAP'),
+    ('stock_models.md', 'mmseg::segformer', 'mIoU'),
 ]
 
 
-def documented_config(page):
-    """The config that a page of the docs gives for another package's model."""
+def documented_config(page, base):
+    """The config that a page of the docs gives for a model of another package."""
     text = (ROOT / 'docs' / page).read_text()
     return next(
         code
         for code in re.findall(r'```python\n(.*?)```', text, flags=re.DOTALL)
-        if "_base_ = 'mm" in code
+        if f"_base_ = '{base}" in code
     )
 
 
-def shrink(config, scope):
-    """Make model and images small; nothing else of the config changes."""
-    model = config.model
+def shrink_mask2former(model, scope):
     head = model.panoptic_head if scope == 'mmdet' else model.decode_head
     model.backbone.update(depth=18, init_cfg=None)
     model.backbone.pop('frozen_stages', None)
@@ -43,9 +44,37 @@ def shrink(config, scope):
     head.pixel_decoder.encoder.num_layers = 1
     train_cfg = model.train_cfg if scope == 'mmdet' else head.train_cfg
     train_cfg.num_points = 256
+
+
+def shrink_mask_rcnn(model):
+    model.backbone.update(depth=18, init_cfg=None)
+    model.neck.in_channels = [64, 128, 256, 512]
+    model.train_cfg.rpn_proposal.max_per_img = 32
+    model.train_cfg.rcnn.sampler.num = 32
+    # random weights are sure of nothing
+    model.test_cfg.rpn.max_per_img = 16
+    model.test_cfg.rcnn.update(score_thr=0.0, max_per_img=4)
+
+
+def shrink_segformer(model):
+    model.backbone.init_cfg = None
+    model.decode_head.norm_cfg.type = 'BN'
+    model.test_cfg = dict(mode='whole')
+
+
+def shrink(config, scope):
+    """Make model and images small; nothing else of the config changes."""
+    model = config.model
+    if model.type == 'MaskRCNN':
+        shrink_mask_rcnn(model)
+    elif model.get('decode_head', {}).get('type') == 'SegformerHead':
+        shrink_segformer(model)
+    else:
+        shrink_mask2former(model, scope)
     model.data_preprocessor.pop('batch_augments', None)
     if scope == 'mmseg':
-        model.backbone.norm_cfg.type = 'BN'
+        if 'norm_cfg' in model.backbone:
+            model.backbone.norm_cfg.type = 'BN'
         model.data_preprocessor.size = (128, 128)
     for loader in (config.train_dataloader, config.val_dataloader):
         for step in loader.dataset.pipeline:
@@ -56,10 +85,9 @@ def shrink(config, scope):
                 step.update(scales=[128], max_size=256)
 
 
-@pytest.mark.parametrize(('page', 'scope', 'key'), CASES)
-def test_documented_config_trains_and_scores(page, scope, key, demo_root, tmp_path):
-    code = documented_config(page)
-    assert f"_base_ = '{scope}::" in code
+@pytest.mark.parametrize(('page', 'base', 'key'), CASES)
+def test_documented_config_trains_and_scores(page, base, key, demo_root, tmp_path):
+    code, scope = documented_config(page, base), base.split('::')[0]
     path = tmp_path / 'config.py'
     package = {'mmdet': mmdet, 'mmseg': mmseg}[scope]
     configs = Path(package.__file__).parent / '.mim' / 'configs'

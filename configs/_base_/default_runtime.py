@@ -15,7 +15,7 @@ default_hooks = dict(
         save_last=True,
     ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='DetVisualizationHook'),
+    visualization=dict(type='mmdet.DetVisualizationHook'),
 )
 custom_hooks = [
     dict(type='mmentity.SafeCheckpointHook'),

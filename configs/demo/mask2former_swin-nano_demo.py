@@ -10,3 +10,4 @@ _base_ = [
 train_dataloader = _base_.demo_train
 val_dataloader = _base_.demo_val
 test_dataloader = _base_.demo_val
+tta_pipeline = _base_.demo_tta

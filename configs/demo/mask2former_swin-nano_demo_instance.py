@@ -13,6 +13,7 @@ default_hooks = _base_.task_hooks
 train_dataloader = _base_.demo_train
 val_dataloader = _base_.demo_val
 test_dataloader = _base_.demo_val
+tta_pipeline = _base_.demo_tta
 val_evaluator = dict(
     ann_file=_base_.demo_root + 'annotations/instance_segmentation/entityv2_01_instances_val.json'
 )

@@ -13,3 +13,4 @@ default_hooks = _base_.task_hooks
 train_dataloader = _base_.demo_train
 val_dataloader = _base_.demo_val
 test_dataloader = _base_.demo_val
+tta_pipeline = _base_.demo_tta

@@ -16,3 +16,4 @@ test_dataloader = _base_.demo_val
 # mmseg's inference_model reads this one
 test_pipeline = _base_.demo_val.dataset.pipeline
 visualizer = dict(type='mmentity.SemanticVisualizer')
+tta_pipeline = _base_.demo_tta

@@ -19,6 +19,8 @@ from mmentity.utils.shipped_configs import CONFIGS, find_config, shipped_configs
 Named = TypeVar('Named')
 Shape = tuple[int, ...]
 
+# what a state dict holds beside parameters
+BUFFERS = ('position_index', 'running_mean', 'running_var', 'num_batches_tracked')
 QUERIES = 'panoptic_head.query_feat.weight'
 CLASSES = 'panoptic_head.cls_embed.bias'
 STEMS = ('backbone.patch_embed.projection.bias', 'backbone.downsample_layers.0.0.bias')
@@ -41,9 +43,7 @@ class Architecture(NamedTuple):
 def architecture_of(state_dict: Mapping[str, Tensor]) -> Architecture:
     """Find out the architecture of weights in mmentity's names."""
     sizes = {
-        name: value.numel()
-        for name, value in state_dict.items()
-        if not name.endswith('position_index')
+        name: value.numel() for name, value in state_dict.items() if not name.endswith(BUFFERS)
     }
     if QUERIES not in state_dict or CLASSES not in state_dict:
         return Architecture(sum(backbone_part(sizes).values()))

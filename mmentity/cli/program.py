@@ -28,6 +28,7 @@ COMMANDS = {
     'download': 'download images, or the files of a list',
     'coco2entity': 'convert COCO panoptic annotations for pretraining',
     'make-demo-data': 'draw the demo data',
+    'configs': 'list the shipped configs, or copy one with its bases to change it',
     'stats': 'count entities, areas, sizes and classes of the data of a config',
     'browse': 'draw what the network sees of the data of a config',
     'analyze-results': 'draw the images of a test with the best and the worst metric',

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Optional, Union
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dist import is_main_process
+from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from mmengine.utils import get_git_hash
 from mmengine.utils.dl_utils import collect_env
 
 from mmentity.utils.files import whole_file
-from mmentity.utils.shipped_configs import find_config
+from mmentity.utils.shipped_configs import get_config
 from mmentity.version import __version__
 
 
@@ -31,11 +32,10 @@ def load_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If there is no such config.
         ValueError: If it is no Python.
     """
-    path = find_config(args.config)
     try:
-        config = Config.fromfile(path)
+        config = get_config(args.config)
     except SyntaxError as error:
-        raise ValueError(f'config {path} cannot be read: {error}') from error
+        raise ValueError(f'config {args.config} cannot be read: {error}') from error
     config.merge_from_dict(args.cfg_options or {})
     return config
 
@@ -68,7 +68,31 @@ def load_run_config(args: argparse.Namespace) -> Config:
 
 
 def build_runner(config: Config) -> Runner:
-    """Build the runner of a config, as mmdet's tools do."""
+    """Build the runner of a config, as mmdet's tools do.
+
+    ``FSDPStrategy`` becomes one that can be resumed, and plain clipping of gradients that of the
+    whole model with it.
+
+    Raises:
+        ValueError: If a training of parts is to be resumed on CPUs.
+    """
+    is_sharded = _is_sharded(config)
+    if is_sharded:
+        if config.get('resume') and not torch.cuda.is_available():
+            raise ValueError(
+                'under FSDPStrategy a training cannot be resumed on CPUs, where PyTorch gathers '
+                'the state of an optimizer wrongly; resume on GPUs, or begin with its weights by '
+                '--cfg-options load_from=CHECKPOINT'
+            )
+        config.strategy.type = 'mmentity.ShardedStrategy'
+    if is_sharded and config.get('optim_wrapper', {}).get('clip_grad'):
+        if config.optim_wrapper.get('type', 'OptimWrapper') == 'OptimWrapper':
+            config.optim_wrapper.type = 'mmentity.ShardedOptimWrapper'
+        else:
+            MMLogger.get_current_instance().warning(
+                f'{config.optim_wrapper.type} clips the gradients of each process by themselves '
+                'under FSDPStrategy; use OptimWrapper'
+            )
     return RUNNERS.build(config) if 'runner_type' in config else Runner.from_cfg(config)
 
 
@@ -94,6 +118,25 @@ def use_mixed_precision(config: Config, dtype: Optional[str] = None) -> None:
         raise ValueError('--amp float16 needs a GPU; use --amp bfloat16')
 
 
+def use_test_time_augmentation(config: Config) -> None:
+    """Test with ``tta_model`` and ``tta_pipeline``, as mmdet's tools do.
+
+    Raises:
+        ValueError: If the config has not both.
+    """
+    missing = [key for key in ('tta_model', 'tta_pipeline') if key not in config]
+    if missing:
+        raise ValueError(
+            f'{config.filename} has no {" and no ".join(missing)}; configs/_base_/datasets have '
+            'them, and docs/configs.md says how to write them'
+        )
+    config.model = ConfigDict(**config.tta_model, module=config.model)
+    dataset = config.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    dataset.pipeline = config.tta_pipeline
+
+
 def enable_lr_scaling(config: Config) -> None:
     """Scale the learning rate with the total batch size.
 
@@ -108,15 +151,42 @@ def enable_lr_scaling(config: Config) -> None:
     config.auto_scale_lr.enable = True
 
 
+def _is_sharded(config: Config) -> bool:
+    return (config.get('strategy') or {}).get('type') == 'FSDPStrategy'
+
+
 def _join_cpu_processes(config: Config) -> None:
-    """Join processes without a GPU; mmengine's own way asks for a CUDA device."""
+    """Join processes without a GPU; mmengine's own way asks for a CUDA device.
+
+    The wrapper of the model is one of the config of a ``Runner``, and one of the strategy of a
+    ``FlexibleRunner``.
+    """
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
-    config.model_wrapper_cfg = {
+    data_parallel = {
         'type': 'MMDistributedDataParallel',
         'device_ids': None,
         'broadcast_buffers': False,
     }
+    strategy = config.get('strategy') or {}
+    if config.get('runner_type') != 'FlexibleRunner':
+        config.model_wrapper_cfg = data_parallel
+    elif strategy.get('type') == 'DDPStrategy':
+        strategy.setdefault('model_wrapper', data_parallel)
+    elif _is_sharded(config):
+        if strategy.get('state_dict_cfg') == 'full':
+            # moved to the CPU, where they are, parameters would not be copied before they are freed
+            strategy['state_dict_cfg'] = {
+                'state_dict_type': 'FULL_STATE_DICT',
+                'state_dict_config': {'type': 'FullStateDictConfig'},
+                'optim_state_dict_config': {'type': 'FullOptimStateDictConfig'},
+            }
+        # the second moments of Adam would come in place of the first
+        config.setdefault('default_hooks', {}).setdefault('checkpoint', {'type': 'CheckpointHook'})[
+            'save_optimizer'
+        ] = False
+        wrapper = strategy.setdefault('model_wrapper', {'type': 'MMFullyShardedDataParallel'})
+        wrapper.setdefault('device_id', 'cpu')
 
 
 def write_metrics(

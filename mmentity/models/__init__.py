@@ -7,6 +7,7 @@ from mmentity.models.heads.cropformer_head import CropFormerHead
 from mmentity.models.heads.mask2former_head import EntityMask2FormerHead
 from mmentity.models.layers.pixel_decoder import EntityPixelDecoder
 from mmentity.models.layers.query_association import QueryAssociation
+from mmentity.models.test_time_aug import EntityTTAModel
 
 __all__ = [
     'CropFormer',
@@ -15,6 +16,7 @@ __all__ = [
     'EntityMask2Former',
     'EntityMask2FormerHead',
     'EntityPixelDecoder',
+    'EntityTTAModel',
     'MultiViewDataPreprocessor',
     'QueryAssociation',
 ]

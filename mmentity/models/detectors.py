@@ -62,6 +62,26 @@ class EntityMask2Former(Mask2Former):
             raise self.incomplete
         return super().train(mode)
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter and number of depths, for learning rates that fall by layer.
+
+        As mmpretrain's ``LearningRateDecayOptimWrapperConstructor`` asks for them; all of the
+        head has the greatest depth.
+
+        Args:
+            param_name: Name of the parameter.
+            prefix: What comes before ``backbone.`` in it.
+
+        Raises:
+            NotImplementedError: If the backbone does not know the depths of its layers.
+        """
+        if not hasattr(self.backbone, 'get_layer_depth'):
+            raise NotImplementedError(
+                f'{type(self.backbone).__name__} has no get_layer_depth, which learning rates '
+                'that fall by layer need; use paramwise_cfg with custom_keys instead'
+            )
+        return self.backbone.get_layer_depth(param_name, f'{prefix}backbone.')
+
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Run the backbone over all views.
 
@@ -80,18 +100,22 @@ class EntityMask2Former(Mask2Former):
         step = views_at_a_time(views, channels, self.test_cfg)
         return tuple(over_views(super().extract_feat, [views], step))
 
+    def predict_masks(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> HeadPrediction:
+        """Run backbone and head: what :meth:`predict` makes the results of.
+
+        Args:
+            batch_inputs: ``(B, V, 3, H, W)``, normalised and padded.
+            batch_data_samples: B samples.
+        """
+        features = self.extract_feat(batch_inputs)
+        return self.panoptic_head.predict(features, batch_data_samples)
+
     def _forward(
         self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None
     ) -> HeadPrediction:
-        """Run backbone and head as testing does; what counts a model's work runs this.
-
-        Args:
-            batch_inputs: As for :meth:`extract_feat`.
-            batch_data_samples: B samples; not needed.
-        """
-        features = self.extract_feat(batch_inputs)
+        """Run :meth:`predict_masks`; what counts a model's work runs this."""
         samples = batch_data_samples or [None] * len(batch_inputs)
-        return self.panoptic_head.predict(features, samples)
+        return self.predict_masks(batch_inputs, samples)
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> SampleList:
         """Predict the entities, or what else ``test_cfg`` asks for, at the original size.
@@ -107,8 +131,7 @@ class EntityMask2Former(Mask2Former):
             ``query_inds``, and ``masks`` where ``test_cfg`` asks for them; for other
             tasks as :class:`EntityFusionHead` says.
         """
-        features = self.extract_feat(batch_inputs)
-        logits = self.panoptic_head.predict(features, batch_data_samples)
+        logits = self.predict_masks(batch_inputs, batch_data_samples)
         results = self.panoptic_fusion_head.predict(*logits, batch_data_samples)
         for sample, result in zip(batch_data_samples, results):
             for name, value in result.items():

@@ -1,8 +1,18 @@
 """The configs that travel with the package."""
 
+import ast
 import difflib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Union
+from types import ModuleType
+from typing import TYPE_CHECKING, Optional, Union
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 CONFIGS = Path(__file__).parents[1] / '.mim' / 'configs'
 
@@ -40,3 +50,81 @@ def find_config(config: Union[str, Path]) -> Path:
         f'there is no config {str(config)!r}, neither as a file nor among the shipped ones; '
         f'similar: {", ".join(similar)}'
     )
+
+
+def config_path(config: Union[str, Path]) -> str:
+    """Path of a shipped config, for ``_base_`` of a config that another package's tools load.
+
+    Args:
+        config: As in :func:`find_config`.
+    """
+    return str(find_config(config))
+
+
+def get_config(config: Union[str, Path]) -> 'Config':
+    """Load a config by its path or, among the shipped ones, by its name.
+
+    Args:
+        config: As in :func:`find_config`.
+
+    Raises:
+        FileNotFoundError: If there is none; the message names similar ones.
+
+    Examples:
+        >>> get_config('cropformer_swin-t_3x').train_dataloader.batch_size
+        1
+    """
+    from mmengine.config import Config
+
+    return Config.fromfile(find_config(config))
+
+
+def files_of(config: Path) -> list[Path]:
+    """Files that a config is made of: itself and all that its ``_base_`` names."""
+    found = [config]
+    for node in ast.parse(config.read_text(encoding='utf-8')).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_':
+            bases = ast.literal_eval(node.value)
+            for base in [bases] if isinstance(bases, str) else bases:
+                found += files_of((config.parent / base).resolve())
+    return list(dict.fromkeys(found))
+
+
+def register_with_mmengine() -> None:
+    """Let mmengine find ``mmentity::NAME.py``, as it does the configs of its own packages.
+
+    Its table of packages is extended when it is imported, which is not yet.
+    """
+    if _TableFinder.TABLE in sys.modules:
+        _extend_table(sys.modules[_TableFinder.TABLE])
+    elif not any(isinstance(finder, _TableFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _TableFinder())
+
+
+def _extend_table(module: ModuleType) -> None:
+    table = getattr(module, 'MODULE2PACKAGE', None)
+    if table is not None:
+        table.setdefault('mmentity', 'mmentity')
+
+
+class _TableFinder(MetaPathFinder):
+    """Leaves the finding to the others, and extends the module when it is loaded."""
+
+    TABLE = 'mmengine.config.utils'
+
+    def find_spec(
+        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
+    ) -> Optional[ModuleSpec]:
+        if fullname != self.TABLE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_extend(module: ModuleType) -> None:
+                execute(module)
+                _extend_table(module)
+
+            spec.loader.exec_module = execute_and_extend  # type: ignore[method-assign]
+        return spec

@@ -27,3 +27,13 @@ demo_val = dict(
         ],
     ),
 )
+demo_tta = [
+    demo_val['dataset']['pipeline'][0],
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='mmentity.FlipEntities', prob=prob) for prob in (0.0, 1.0)],
+            *([step] for step in demo_val['dataset']['pipeline'][1:]),
+        ],
+    ),
+]

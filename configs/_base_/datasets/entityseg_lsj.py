@@ -15,6 +15,16 @@ test_pipeline = [
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.PackEntityInputs'),
 ]
+tta_pipeline = [
+    test_pipeline[0],
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='mmentity.FlipEntities', prob=prob) for prob in (0.0, 1.0)],
+            *([step] for step in test_pipeline[1:]),
+        ],
+    ),
+]
 train_dataloader = dict(batch_size=2, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

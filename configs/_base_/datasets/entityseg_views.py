@@ -25,6 +25,19 @@ test_pipeline = [
     dict(type='mmentity.PackEntityInputs'),
 ]
 
+# copies of an image for `mmentity test --tta`: as it is, and mirrored
+tta_model = dict(type='mmentity.EntityTTAModel')
+tta_pipeline = [
+    test_pipeline[0],
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='mmentity.FlipEntities', prob=prob) for prob in (0.0, 1.0)],
+            *([step] for step in test_pipeline[1:]),
+        ],
+    ),
+]
+
 train_dataloader = dict(
     batch_size=1,
     num_workers=4,

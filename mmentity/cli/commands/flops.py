@@ -4,10 +4,9 @@ import argparse
 
 from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
-from mmengine.config import Config
 
 from mmentity.models.complexity import measure_complexity
-from mmentity.utils.shipped_configs import find_config
+from mmentity.utils.shipped_configs import get_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     height, width = args.shape
     register_all_modules(init_default_scope=True)
     for name in args.configs:
-        model = MODELS.build(Config.fromfile(find_config(name)).model)
+        model = MODELS.build(get_config(name).model)
         views = args.views or (5 if hasattr(model.panoptic_head, 'association') else 1)
         found = measure_complexity(model, height, width, views)
         print(

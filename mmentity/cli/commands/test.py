@@ -6,7 +6,12 @@ mmentity test cropformer_hornet-l_3x CropFormer_hornet_3x_03823a.pth --show-dir 
 import argparse
 
 from mmentity.cli.arguments import add_run_arguments
-from mmentity.cli.runs import build_runner, load_run_config, write_metrics
+from mmentity.cli.runs import (
+    build_runner,
+    load_run_config,
+    use_test_time_augmentation,
+    write_metrics,
+)
 from mmentity.evaluation import DumpEntityResults
 
 
@@ -21,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='write image, ground truth and prediction side by side into this folder '
         'of WORK_DIR/TIMESTAMP',
     )
+    parser.add_argument(
+        '--tta', action='store_true',
+        help='test on mirrored and resized copies of each image, those of tta_pipeline',
+    )  # fmt: skip
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a window stays')
 
 
@@ -34,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         config.default_hooks.visualization.update(
             draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir
         )
+    if args.tta:
+        use_test_time_augmentation(config)
     runner = build_runner(config)
     if args.out is not None:
         runner.test_evaluator.metrics.append(DumpEntityResults(args.out))

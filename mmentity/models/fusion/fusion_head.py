@@ -51,7 +51,8 @@ class EntityFusionHead(BasePanopticFusionHead):
     ``test_cfg`` knows:
 
     - ``entity_on``, ``instance_on``, ``semantic_on``, ``panoptic_on`` (bool): The
-      results to make. ``entity_on`` defaults to True, unless another is set.
+      results to make. ``entity_on`` defaults to True, unless another is set in a model
+      of several classes.
       With both ``entity_on`` and ``instance_on`` the masks before overlaps are
       resolved come as ``pred_overlap_instances`` beside the entities: what AP
       scores.
@@ -83,6 +84,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         num_things_classes: Thing classes of the head; 1 for entities.
         num_stuff_classes: Stuff classes; 0 for entities.
         test_cfg: As above.
+        loss_panoptic: None; here for configs of mmdet.
         init_cfg: Unused, as in mmdet.
 
     Raises:
@@ -94,16 +96,19 @@ class EntityFusionHead(BasePanopticFusionHead):
         num_things_classes: int = 1,
         num_stuff_classes: int = 0,
         test_cfg: OptConfigType = None,
+        loss_panoptic: OptConfigType = None,
         init_cfg: OptMultiConfig = None,
         **kwargs: Any,
     ) -> None:
         test_cfg = test_cfg or {}
-        super().__init__(num_things_classes, num_stuff_classes, test_cfg, None, init_cfg, **kwargs)
+        super().__init__(
+            num_things_classes, num_stuff_classes, test_cfg, loss_panoptic, init_cfg, **kwargs
+        )
         self.mask_score = _choice(test_cfg, 'mask_score', MASK_SCORES)
         self.mask_format = _choice(test_cfg, 'masks', MASK_FORMATS)
         self.mask_thr = test_cfg.get('mask_thr', 0.5)
         self.max_per_image = test_cfg.get('max_per_image')
-        self.tasks = _tasks_of(test_cfg)
+        self.tasks = _tasks_of(test_cfg, self.num_classes)
         # the average over the views takes as much again
         budget = memory_budget(test_cfg)
         self._block_values = None if budget is None else max(1, budget // 8)
@@ -135,9 +140,21 @@ class EntityFusionHead(BasePanopticFusionHead):
             ]
 
     def _fuse(self, cls_logits: Tensor, mask_logits: Tensor, sample: DetDataSample) -> FusionResult:
-        """Make the results of one image."""
-        geometry = _geometry_of(mask_logits, sample.metainfo)
-        arguments = (cls_logits.softmax(dim=-1), mask_logits, geometry)
+        return self.fuse(
+            cls_logits.softmax(dim=-1), mask_logits, geometry_of(mask_logits, sample.metainfo)
+        )
+
+    def fuse(
+        self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
+    ) -> FusionResult:
+        """Make the results of one image.
+
+        Args:
+            class_probs: ``(Q, classes + 1)``.
+            mask_logits: float32 ``(Q, V, h, w)``.
+            geometry: Where the views lie in the image.
+        """
+        arguments = (class_probs, mask_logits, geometry)
         result = FusionResult()
         if 'entity' in self.tasks:
             result.update(self._entities(*arguments))
@@ -238,13 +255,22 @@ class EntityFusionHead(BasePanopticFusionHead):
         return PixelData(sem_seg=look_up(fused.segments, table)[None])
 
 
-def _tasks_of(cfg: dict) -> list[str]:
-    """Tasks whose results are asked for, in the order of ``TASKS``."""
+def _tasks_of(cfg: dict, num_classes: int) -> list[str]:
+    """Tasks whose results are asked for, in the order of ``TASKS``.
+
+    A model of one class is one of entities, whatever a config of mmdet that it began as
+    asks for besides.
+    """
     others = [task for task in TASKS[1:] if cfg.get(f'{task}_on', False)]
-    return ['entity'] * cfg.get('entity_on', not others) + others
+    return ['entity'] * cfg.get('entity_on', not others or num_classes == 1) + others
 
 
-def _geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:
+def geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:
+    """Read where the views of an image lie from the metainfo of its sample.
+
+    Raises:
+        ValueError: If the masks ``(Q, V, h, w)`` do not have the views of the sample.
+    """
     geometry = ViewGeometry(
         mask_logits.shape[-2:],
         meta['view_boxes'],

@@ -6,11 +6,13 @@ one for the columns of each view, and any box of the image can be computed by
 itself.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 # side of what is resized at a time, px
 PATCH = 256
@@ -46,6 +48,21 @@ class Axis(NamedTuple):
     def weights(self, start: int, stop: int, band: slice) -> Tensor:
         """Weights of these cells at these pixels, ``(pixels, cells)``."""
         return self.matrix[start - self.start : stop - self.start, band]
+
+    def mirror(self, length: int) -> 'Axis':
+        """Run the pixels and the cells of a view backwards, in an image of this length, px."""
+        cells = self.matrix.shape[1]
+        return Axis(
+            self.matrix.flip(0, 1),
+            [cells - last for last in reversed(self.last)],
+            [cells - first for first in reversed(self.first)],
+            length - self.stop,
+            length - self.start,
+        )
+
+    def widen(self, cells: int) -> 'Axis':
+        """Add cells at the end that no pixel takes, up to a number."""
+        return self._replace(matrix=F.pad(self.matrix, (0, cells - self.matrix.shape[1])))
 
 
 class ViewGeometry:
@@ -100,8 +117,35 @@ class ViewGeometry:
         self.columns = [
             _axis(low_width, width, shape[1], box[0], box[2], device) for shape, box in views
         ]
+        self._cover()
+
+    def _cover(self) -> None:
+        device = self.rows[0].matrix.device
         self._row_views = _covering(self.rows, self.height, device)
         self._column_views = _covering(self.columns, self.width, device)
+
+    def mirror(self) -> 'ViewGeometry':
+        """Geometry of the image whose mirror image has these views.
+
+        Its masks are those of the mirror image with their columns in reverse order.
+        """
+        mirrored = copy.copy(self)
+        mirrored.columns = [axis.mirror(self.width) for axis in self.columns]
+        mirrored._cover()
+        return mirrored
+
+    def join(self, others: Sequence['ViewGeometry']) -> 'ViewGeometry':
+        """Geometry of the views of this and of others of the same image, one after the other.
+
+        Its masks are theirs, padded at the right and bottom to the largest.
+        """
+        joined = copy.copy(self)
+        parts = [self, *others]
+        joined.rows = _widest([axis for part in parts for axis in part.rows])
+        joined.columns = _widest([axis for part in parts for axis in part.columns])
+        joined.num_views = len(joined.rows)
+        joined._cover()
+        return joined
 
     def side_of(self, cells: int) -> int:
         """Pixels of the image that so many low-res cells of the whole view make."""
@@ -157,6 +201,12 @@ def _covering(axes: Sequence[Axis], length: int, device: torch.device) -> Tensor
     pixels = torch.arange(length, device=device)
     covered = [(pixels >= axis.start) & (pixels < axis.stop) for axis in axes]
     return torch.stack(covered, dim=1).float()
+
+
+def _widest(axes: Sequence[Axis]) -> list[Axis]:
+    """Give all axes as many cells as the largest has."""
+    cells = max(axis.matrix.shape[1] for axis in axes)
+    return [axis.widen(cells) for axis in axes]
 
 
 def _axis(low: int, padded: int, valid: int, start: int, stop: int, device: torch.device) -> Axis:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from mmdet.structures import SampleList
-from mmdet.utils import ConfigType
+from mmdet.utils import OptConfigType
 from torch import Tensor
 
 from mmentity.models.heads.mask2former_head import (
@@ -40,15 +40,24 @@ class CropFormerHead(EntityMask2FormerHead):
     class and a mask on every view.
 
     Args:
-        association: Config of :class:`QueryAssociation`.
+        association: Config of :class:`QueryAssociation`; by default one of the official
+            release's, at the width of the head.
         per_view_loss_weight: Weight of the per-view losses; the cross-view
             losses have weight 1.
     """
 
     def __init__(
-        self, *args: Any, association: ConfigType, per_view_loss_weight: float = 0.5, **kwargs: Any
+        self,
+        *args: Any,
+        association: OptConfigType = None,
+        per_view_loss_weight: float = 0.5,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        association = association or {
+            'type': 'mmentity.QueryAssociation',
+            'embed_dims': self.query_feat.weight.shape[1],
+        }
         self.association = MODELS.build(association)
         self.per_view_loss_weight = per_view_loss_weight
 
