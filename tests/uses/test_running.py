@@ -288,6 +288,7 @@ def test_35_segformer(tmp_path, demo_root):
     assert 'mIoU' in metrics(tmp_path / 'test')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('model', ['mask2former', 'mask_rcnn'])
 def test_23_24_train_and_test_a_model_of_mmdet(tmp_path, demo_root, model):
     config = documented('stock_models.md', f'mmdet::{model}', 'mmdet', tmp_path, demo_root)
