@@ -251,6 +251,7 @@ def documented(page, base, scope, tmp_path, demo_root):
         config[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
     config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1, val_interval=10)
     config.param_scheduler = []
+    config.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=1)
     return config
 
 
