@@ -19,7 +19,7 @@ CASES = [
     ('instance_segmentation.md', 'mmdet::mask2former', 'coco/segm_mAP'),
     ('panoptic_segmentation.md', 'mmdet::mask2former', 'coco_panoptic/PQ'),
     ('semantic_segmentation.md', 'mmseg::mask2former', 'mIoU'),
-    ('stock_models.md', 'mmdet::mask_rcnn', 'coco/segm_mAP'),
+    pytest.param('stock_models.md', 'mmdet::mask_rcnn', 'coco/segm_mAP', marks=pytest.mark.slow),
     ('stock_models.md', 'mmdet::mask2former', 'coco/segm_mAP'),
     ('stock_models.md', 'mmseg::segformer', 'mIoU'),
 ]

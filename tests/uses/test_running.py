@@ -251,6 +251,7 @@ def documented(page, base, scope, tmp_path, demo_root):
         config[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False)
     config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1, val_interval=10)
     config.param_scheduler = []
+    config.default_hooks.checkpoint = dict(type='CheckpointHook', by_epoch=False, interval=1)
     return config
 
 
@@ -288,6 +289,7 @@ def test_35_segformer(tmp_path, demo_root):
     assert 'mIoU' in metrics(tmp_path / 'test')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('model', ['mask2former', 'mask_rcnn'])
 def test_23_24_train_and_test_a_model_of_mmdet(tmp_path, demo_root, model):
     config = documented('stock_models.md', f'mmdet::{model}', 'mmdet', tmp_path, demo_root)
