@@ -50,6 +50,8 @@ EXTRAS = {
         'onedl-mmpretrain>=1.3.6',
         'onedl-mmsegmentation>=1.4.2',
     ],
+    # DINOv3's ConvNeXt
+    'timm': ['timm>=1.0.20'],
     'web': ['gradio>=6.31'],
     # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks
     'dev': [
@@ -82,6 +84,7 @@ setup(
             'apis/export/*.html',
             '.mim/configs/**/*.py',
             '.mim/tools/**/*.py',
+            '.mim/tools/*.sh',
             '.mim/model-index.yml',
             '.mim/configs/metafile.yml',
         ]
