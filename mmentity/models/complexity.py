@@ -42,17 +42,12 @@ def measure_complexity(
     """
     if min(height, width) < 1 or height % 32 or width % 32:
         raise ValueError(f'the input is {height}x{width}; both sides must be multiples of 32')
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # one operation that the counter does not know
-    try:
-        with torch.no_grad():
-            analyzer = FlopAnalyzer(model.eval(), (torch.zeros(1, num_views, 3, height, width),))
-            analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_flops)
-            analyzer.set_op_handle('aten::embedding_bag', _embedding_bag_flops)
-            flops = int(analyzer.total())
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+    with torch.no_grad():
+        analyzer = FlopAnalyzer(model.eval(), (torch.zeros(1, num_views, 3, height, width),))
+        analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
+        analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_flops)
+        analyzer.set_op_handle('aten::embedding_bag', _embedding_bag_flops)
+        flops = int(analyzer.total())
     return Complexity(sum(p.numel() for p in model.parameters()), flops)
 
 

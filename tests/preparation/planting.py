@@ -174,7 +174,7 @@ def empty_mask(planter, image, rows):
 
 def overlap(planter, image, rows):
     mask = mask_utils.decode(rows[-1]['segmentation'])
-    y, x = np.argwhere(mask)[mask.sum() // 2]
+    y, x = np.argwhere(mask)[int(mask.sum()) // 2]
     mask[:] = 0
     mask[y, x] = 1
     row = planter.add(

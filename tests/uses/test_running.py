@@ -377,7 +377,7 @@ def test_41_42_fsdp_trains_as_ddp(nano, tmp_path):
     (tmp_path / 'run_all.py').write_text(RUN_ALL)
     done = subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_port=29613', 'run_all.py', str(tmp_path)],
+         '--standalone', 'run_all.py', str(tmp_path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
