@@ -13,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, METRICS, MODELS, init_default_scope
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, require_compiled_ops
 
 CASES = [
     ('instance_segmentation.md', 'mmdet::mask2former', 'coco/segm_mAP'),
@@ -66,6 +66,7 @@ def shrink(config, scope):
     """Make model and images small; nothing else of the config changes."""
     model = config.model
     if model.type == 'MaskRCNN':
+        require_compiled_ops()
         shrink_mask_rcnn(model)
     elif model.get('decode_head', {}).get('type') == 'SegformerHead':
         shrink_segformer(model)

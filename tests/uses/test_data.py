@@ -17,7 +17,7 @@ from mmengine.registry import DATASETS
 from PIL import Image
 
 from mmentity.datasets.transforms import LoadEntityAnnotations
-from tests.conftest import ROOT
+from tests.conftest import ROOT, require_compiled_ops
 
 ANNOTATIONS = 'annotations'
 MMDET_PIPELINE = [
@@ -90,8 +90,7 @@ def demo_config():
 
 
 def mask_rcnn(num_classes):
-    from mmdet.utils import get_test_pipeline_cfg  # noqa: F401  mmdet is installed
-
+    require_compiled_ops()
     path = Path(mmdet.__file__).parent / '.mim/configs/_base_/models/mask-rcnn_r50_fpn.py'
     model = Config.fromfile(path).model
     model.backbone.update(depth=18, init_cfg=None)

@@ -28,7 +28,7 @@ import mmentity
 from mmentity.cli import main
 from mmentity.engine import ShardedOptimWrapper
 from mmentity.utils.shipped_configs import CONFIGS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, require_compiled_ops
 from tests.test_drop_in import documented_config, shrink
 
 MMDET = Path(mmdet.__file__).parent
@@ -292,6 +292,8 @@ def test_35_segformer(tmp_path, demo_root):
 @pytest.mark.slow
 @pytest.mark.parametrize('model', ['mask2former', 'mask_rcnn'])
 def test_23_24_train_and_test_a_model_of_mmdet(tmp_path, demo_root, model):
+    if model == 'mask_rcnn':
+        require_compiled_ops()
     config = documented('stock_models.md', f'mmdet::{model}', 'mmdet', tmp_path, demo_root)
     config.dump(tmp_path / 'small.py')
     run('train', tmp_path / 'small.py', '--work-dir', tmp_path / 'work')

@@ -25,6 +25,7 @@ from mmengine.evaluator import Evaluator
 from pycocotools import mask as mask_utils
 
 from mmentity.evaluation import DumpEntityResults, EntityMetric, EntitySegInstanceMetric
+from tests.conftest import require_compiled_ops
 from tests.uses.nano import CONFIGS, MMDET_TOOLS, Nano, mmdet_tool, mmentity, named
 
 # the demo data has one validation image in the folder of the class-aware tasks
@@ -218,6 +219,7 @@ def test_20_analyze_logs_of_mmdet(demo_root, tmp_path, monkeypatch):
 
 def mask_rcnn():
     """mmdet's Mask R-CNN with a ResNet-18, one class, random weights, all predictions."""
+    require_compiled_ops()
     config = Config.fromfile(MMDET_TOOLS.parent / 'configs/mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')
     model = config.model
     model.backbone.update(depth=18, init_cfg=None)
