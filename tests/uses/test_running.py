@@ -12,6 +12,7 @@ import re
 import runpy
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from unittest import mock
 
@@ -129,6 +130,8 @@ def metrics(work_dir):
 @pytest.mark.slow
 @pytest.mark.parametrize('package', ['mmentity', 'mmdet'])
 def test_01_mim_train(nano, tmp_path, package):
+    if package == 'mmdet' and not any(d.name == 'openmim' for d in metadata.distributions()):
+        pytest.skip('onedl-mim looks for the tools of mmdet in a folder that pip does not make')
     done = subprocess.run(
         [sys.executable, '-c', 'from mim.cli import cli; cli()', 'train', package,
          str(nano('train_cfg.update(max_iters=1)')), '--launcher', 'none', '--gpus', '0',
