@@ -30,7 +30,7 @@ from mmentity.apis import EntityInferencer
 from mmentity.apis.export import OutputOptions, PredictionRun, RunOptions
 from mmentity.apis.inferencer import LoadOptions
 from mmentity.apis.inputs import iterate, list_inputs
-from mmentity.apis.models import read_config
+from mmentity.utils.shipped_configs import get_config
 
 MIB = 1 << 20
 
@@ -38,7 +38,7 @@ MIB = 1 << 20
 def build_inferencer(model: str) -> EntityInferencer:
     """Build a random model that is certain of its entities."""
     torch.manual_seed(0)
-    config = read_config(model)
+    config = get_config(model)
     inferencer = EntityInferencer(config, device='cpu', show_progress=False)
     head = inferencer.model.panoptic_head
     with torch.no_grad():

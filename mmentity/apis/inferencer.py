@@ -30,12 +30,13 @@ from mmentity.apis.inputs import (
     list_inputs,
     to_bgr,
 )
-from mmentity.apis.models import get_model, read_config, usable_device
+from mmentity.apis.models import get_model, usable_device
 from mmentity.apis.result import EntityResult
 from mmentity.apis.threads import map_in_background
 from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
 from mmentity.utils.progress import show_progress
+from mmentity.utils.shipped_configs import get_config
 
 ON_ERROR = ('raise', 'skip')
 # types of the step of a test pipeline that reads a file
@@ -315,7 +316,7 @@ def _config_of(model: Union[str, Path, Config, nn.Module]) -> Config:
             raise ValueError('the model has no config; set model.cfg, as mmdet does')
         return model.cfg
     if isinstance(model, (str, Path)):
-        return read_config(model)
+        return get_config(model)
     return model if isinstance(model, Config) else Config(model)
 
 

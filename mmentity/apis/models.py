@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmentity.converters import load_weights
-from mmentity.utils.shipped_configs import find_config
+from mmentity.utils.shipped_configs import get_config
 
 
 def get_model(
@@ -46,7 +46,7 @@ def get_model(
         >>> inference_detector(model, 'street.jpg').pred_entity_map.ids.shape
         torch.Size([1, 1080, 1920])
     """
-    config = config if isinstance(config, Config) else read_config(config)
+    config = config if isinstance(config, Config) else get_config(config)
     device = usable_device(device or get_device())
     with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmdet')):
         model = MODELS.build(config.model)
@@ -66,11 +66,6 @@ def _metainfo_of(config: Config) -> dict[str, Any]:
     if 'test_dataloader' not in config:
         return {}
     return dict(DATASETS.build({**config.test_dataloader.dataset, 'lazy_init': True}).metainfo)
-
-
-def read_config(model: Union[str, Path]) -> Config:
-    """Read a config that is named by its path or its shipped name."""
-    return Config.fromfile(str(find_config(model)))
 
 
 def usable_device(device: str) -> str:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from mmentity.apis import EntityInferencer, EntityResult
 from mmentity.apis.lazy_map import LazyEntityMap
-from mmentity.apis.models import read_config
 from mmentity.cli import main
 from mmentity.structures import EntityMap
+from mmentity.utils.shipped_configs import get_config
 
 MODEL = 'mask2former_swin-nano_demo'
 
@@ -25,7 +25,7 @@ def weights(tmp_path_factory):
     """Random weights whose classes are certain and whose masks differ."""
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(read_config(MODEL).model)
+        model = MODELS.build(get_config(MODEL).model)
     with torch.no_grad():
         model.panoptic_head.cls_embed.bias.copy_(torch.tensor([4.0, -4.0]))
         model.panoptic_head.mask_embed[-1].weight.mul_(20)

@@ -10,9 +10,9 @@ import sys
 from mmentity.apis import EntityInferencer
 from mmentity.apis.export import FORMATS, PRESETS, OutputOptions, PredictionRun, RunOptions
 from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS
-from mmentity.apis.models import read_config
 from mmentity.apis.result import ORDERS
 from mmentity.cli.arguments import add_config_options, add_model_arguments
+from mmentity.utils.shipped_configs import get_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     """Predict; 1 if an image failed."""
     options = RunOptions(args.batch_size, args.workers, args.every, args.shard, args.skip_existing)
     prediction_run = PredictionRun(args.inputs, args.out, _output_options(args), options)
-    config = read_config(args.model)
+    config = get_config(args.model)
     config.merge_from_dict(args.cfg_options or {})
     manifest = prediction_run(EntityInferencer(config, args.weights, args.device), args.weights)
     failed = len(manifest.failures)
