@@ -17,9 +17,9 @@ REFERENCE = Path(__file__).parent / 'reference'
 
 
 def require_compiled_ops():
-    """Skip a test of a box detector of mmdet where mmcv cannot run it."""
+    """Skip a test of what box detectors of mmdet call where mmcv cannot run it."""
     if IMPORT_FIRST:
-        pytest.skip('box detectors of mmdet call nms, a compiled op, which this mmcv does not have')
+        pytest.skip('box detectors of mmdet call nms and roi_align, which this mmcv does not have')
 
 
 class Reference:

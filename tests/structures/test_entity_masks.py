@@ -11,6 +11,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 from mmentity.structures import EntityMap
 from mmentity.structures.entity_masks import EntityMasks
+from tests.conftest import require_compiled_ops
 
 # four entities, the third of which has no pixel, and pixels of none; OpenCV rounds
 # coordinates of images of more channels than four in another way
@@ -110,6 +111,7 @@ def test_interpolated_warps_differ_at_borders_only(pair, warp):
 
 @pytest.mark.parametrize('binarize', [True, False])
 def test_targets_of_mask_heads(pair, binarize):
+    require_compiled_ops()
     ours, theirs = pair
     boxes = torch.tensor(
         [[0.0, 0, 30, 20], [3.3, 4.7, 17.1, 28.9], [10, 2, 12, 35], [0, 0, 36, 30]]
