@@ -53,7 +53,8 @@ EXTRAS = {
     # DINOv3's ConvNeXt
     'timm': ['timm>=1.0.20'],
     'web': ['gradio>=6.31'],
-    # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks
+    # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks,
+    # tensorboard for a test of mmengine's way of logging to it
     'dev': [
         'mypy',
         'nox[uv]',
@@ -64,6 +65,7 @@ EXTRAS = {
         'pytest',
         'ruff',
         'setuptools',
+        'tensorboard',
     ],
 }
 EXTRAS['all'] = EXTRAS['torch'] + EXTRAS['openmmlab'] + EXTRAS['web']
