@@ -53,6 +53,8 @@ EXTRAS = {
     # DINOv3's ConvNeXt
     'timm': ['timm>=1.0.20'],
     'web': ['gradio>=6.31'],
+    # the authors' weights by name
+    'weights': ['huggingface_hub>=0.30'],
     # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks,
     # tensorboard for a test of mmengine's way of logging to it
     'dev': [
@@ -68,7 +70,7 @@ EXTRAS = {
         'tensorboard',
     ],
 }
-EXTRAS['all'] = EXTRAS['torch'] + EXTRAS['openmmlab'] + EXTRAS['web']
+EXTRAS['all'] = EXTRAS['torch'] + EXTRAS['openmmlab'] + EXTRAS['web'] + EXTRAS['weights']
 
 setup(
     name='mmentity',

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import mmentity  # noqa: F401  lets mmdet import without the compiled ops of mmcv
+from tests.loopback_hub import go_offline, hub  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 # how code starts that imports mmdet in another process: without compiled ops mmentity comes first

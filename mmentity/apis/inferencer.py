@@ -33,6 +33,7 @@ from mmentity.apis.inputs import (
 from mmentity.apis.models import get_model, usable_device
 from mmentity.apis.result import EntityResult
 from mmentity.apis.threads import map_in_background
+from mmentity.checkpoints.hub import weights_file
 from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
 from mmentity.utils.progress import show_progress
@@ -87,8 +88,9 @@ class EntityInferencer(BaseInferencer):
     Args:
         model: Name of a shipped config (``'cropformer_hornet-l_3x'``), path of a
             config, config, or a built model that has its config as ``cfg``.
-        weights: Checkpoint: trained here, converted, or of the official release.
-            Without one the model is as random as it was built.
+        weights: Checkpoint: trained here, converted, or of the official release;
+            ``'official'`` fetches the authors' weights of a shipped config (for
+            non-commercial use only). Without one the model is as random as it was built.
         device: Such as ``'cuda:0'``; the best that is there by default.
         show_progress: Whether to show a progress bar.
 
@@ -275,7 +277,7 @@ class EntityInferencer(BaseInferencer):
         if model is None:
             model = get_model(cfg, weights, device)
         elif weights is not None:
-            load_weights(model, weights)
+            load_weights(model, weights_file(weights, cfg))
         tasks = getattr(getattr(model, 'panoptic_fusion_head', None), 'tasks', ())
         if 'entity' not in tasks:
             raise ValueError(

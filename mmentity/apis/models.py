@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmentity.checkpoints.hub import weights_file
 from mmentity.converters import load_weights
 from mmentity.utils.shipped_configs import get_config
 
@@ -28,8 +29,9 @@ def get_model(
     Args:
         config: Name of a shipped config (``'cropformer_hornet-l_3x'``), path of a
             config, or config.
-        weights: Checkpoint: trained here, converted, or of the official release.
-            Without one the model is as random as it was built.
+        weights: Checkpoint: trained here, converted, or of the official release;
+            ``'official'`` fetches the authors' weights of a shipped config (for
+            non-commercial use only). Without one the model is as random as it was built.
         device: Such as ``'cuda:0'``; the best that is there by default.
 
     Returns:
@@ -38,7 +40,7 @@ def get_model(
 
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
-        ValueError: If the weights do not fit or the device cannot be used.
+        ValueError: If the weights cannot be fetched or do not fit, or the device cannot be used.
 
     Examples:
         >>> from mmdet.apis import inference_detector
@@ -56,7 +58,8 @@ def get_model(
             'no weights are given: the model is random, and so is what it predicts'
         )
     else:
-        model.dataset_meta.update(load_weights(model, weights).get('dataset_meta', {}))
+        meta = load_weights(model, weights_file(weights, config))
+        model.dataset_meta.update(meta.get('dataset_meta', {}))
     model.cfg = config
     return model.to(device).eval()
 

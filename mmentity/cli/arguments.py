@@ -48,7 +48,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help='config, by path or by the name of a shipped one; default: %(default)s',
     )
     parser.add_argument(
-        '--weights', required=True, help='checkpoint, converted or of the official release'
+        '--weights',
+        help="checkpoint, converted or of the official release; or official: the authors' for a "
+        'shipped config are fetched (CC BY-NC 4.0, non-commercial use only); default: asks for it',
+    )
+    parser.add_argument(
+        '--yes', action='store_true', help='without --weights, take the official ones unasked'
     )
     parser.add_argument('--device', help='such as cuda:0 or cpu; default: the best there is')
 

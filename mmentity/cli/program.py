@@ -21,6 +21,7 @@ COMMANDS = {
     'test': 'test a checkpoint and write its metrics',
     'predict': 'segment images, folders and videos into id maps, tables and overlays',
     'web': 'serve a page on which the entities of an image can be looked at',
+    'weights': "list, fetch or verify the authors' weights",
     'convert': 'convert weights of the official release, or a backbone; and the way back',
     'check': 'check every file, entry and mask of EntitySeg',
     'make-lr': "make EntitySeg's low-resolution images and annotations",

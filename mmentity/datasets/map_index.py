@@ -16,7 +16,7 @@ from PIL import Image
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.rules import decoding
 from mmentity.structures.id_map import entity_ids, read_id_map
-from mmentity.utils.files import whole_file
+from mmentity.utils.files import cache_folder, whole_file
 
 try:
     import fcntl
@@ -67,8 +67,7 @@ class MapIndex:
         place = os.path.realpath(folder)
         key = _digest(map_kind, *sorted(self.no_entity_ids))
         beside = Path(place).parent / f'.{Path(place).name}.mmentity-{key}.json'
-        cache = Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser()
-        self.files = (beside, cache / 'mmentity' / f'maps-{_digest(place, key)}.json')
+        self.files = (beside, cache_folder() / f'maps-{_digest(place, key)}.json')
 
     def facts(self, names: Sequence[str], count: bool) -> list[MapFacts]:
         """Look up maps, and read those that are new or have changed.

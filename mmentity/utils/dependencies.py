@@ -73,6 +73,9 @@ PACKAGES = (
         '--no-deps panopticapi-lite',
         'PQ of panoptic segmentation',
     ),
+    Package(
+        'huggingface_hub', ('huggingface-hub',), '0.30', '"mmentity[weights]"', 'weights by name'
+    ),
     Package('gradio', ('gradio',), '6.31', '"mmentity[web]"', 'the page in the browser'),
 )
 BUILD_TOOLS = 'pip install "setuptools<80" wheel ninja psutil'

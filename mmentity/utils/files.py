@@ -13,6 +13,11 @@ from typing import Optional, Union
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 
 
+def cache_folder() -> Path:
+    """Folder of the user for what may be made again (in ``XDG_CACHE_HOME`` or ``~/.cache``)."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'mmentity'
+
+
 @contextmanager
 def whole_file(
     path: Union[str, Path], scratch: Optional[Union[str, Path]] = None

@@ -18,6 +18,7 @@ SOUND = {
     'pycocotools': '2.0.11', 'rich': '15.0.0', 'terminaltables': '3.1.10', 'mmengine': '0.10.7',
     'mmcv-lite': '2.1.0', 'mmdet': '3.3.0', 'mmpretrain': '1.2.0', 'mmsegmentation': '1.2.2',
     'panopticapi-lite': '0.2.0', 'gradio': '6.31.0',
+    'huggingface-hub': '2.4.0',
 }  # fmt: skip
 FORKS = {
     **{name: v for name, v in SOUND.items() if not name.startswith('mm')},

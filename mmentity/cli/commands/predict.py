@@ -12,6 +12,7 @@ from mmentity.apis.export import FORMATS, PRESETS, OutputOptions, PredictionRun,
 from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS
 from mmentity.apis.result import ORDERS
 from mmentity.cli.arguments import add_config_options, add_model_arguments
+from mmentity.cli.model_weights import weights_of
 from mmentity.utils.shipped_configs import get_config
 
 
@@ -76,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     prediction_run = PredictionRun(args.inputs, args.out, _output_options(args), options)
     config = get_config(args.model)
     config.merge_from_dict(args.cfg_options or {})
-    manifest = prediction_run(EntityInferencer(config, args.weights, args.device), args.weights)
+    weights = weights_of(args, config)
+    manifest = prediction_run(EntityInferencer(config, weights, args.device), weights)
     failed = len(manifest.failures)
     print(f'{manifest.written} written, {manifest.skipped} skipped, {failed} failed')
     if failed:

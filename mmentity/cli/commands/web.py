@@ -5,6 +5,8 @@ import argparse
 from mmentity.apis import EntityInferencer
 from mmentity.apis.web import check_web_extra, serve
 from mmentity.cli.arguments import add_model_arguments
+from mmentity.cli.model_weights import weights_of
+from mmentity.utils.shipped_configs import get_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     check_web_extra()
-    inferencer = EntityInferencer(args.model, args.weights, args.device, show_progress=False)
+    config = get_config(args.model)
+    weights = weights_of(args, config)
+    inferencer = EntityInferencer(config, weights, args.device, show_progress=False)
     serve(inferencer, args.host, args.port)
     return 0
