@@ -2,6 +2,7 @@
 # make demo-compare   the same for Mask2Former, and two simple predictors beside both
 # make demo-tasks     instance, semantic and panoptic segmentation on the demo data
 # make test           set up and run the tests
+# make docs           build the documentation into build/docs
 # make lint           check style and types; make format fixes what it can
 # make lock           take the newest versions into requirements/constraints.txt
 
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements/constraints.txt
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup demo demo-compare demo-tasks test lint format lock
+.PHONY: setup demo demo-compare demo-tasks test docs lint format lock
 
 setup: $(VENV)/.ready
 
@@ -36,6 +37,15 @@ demo-tasks: setup
 test: setup
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# nothing but the installation needs the network
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -W --keep-going --quiet -c docs/site docs build/docs
+	@echo build/docs/index.html
+
+$(VENV)/.docs: $(VENV)/.ready
+	$(INSTALL) -e '.[docs]'
+	touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -47,5 +57,5 @@ format: setup
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --no-header --upgrade \
-	    --override requirements/overrides.txt --extra all --extra onedl --extra dev \
+	    --override requirements/overrides.txt --extra all --extra onedl --extra dev --extra docs \
 	    setup.py requirements/choices.txt -o requirements/constraints.txt

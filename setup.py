@@ -55,6 +55,8 @@ EXTRAS = {
     'web': ['gradio>=6.31'],
     # the authors' weights by name
     'weights': ['huggingface_hub>=0.30'],
+    # the site that `make docs` builds
+    'docs': ['furo', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
     # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks,
     # tensorboard for a test of mmengine's way of logging to it
     'dev': [

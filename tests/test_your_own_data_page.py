@@ -1,4 +1,4 @@
-"""The page on own data, run as it stands, on few small images."""
+"""The pages on own data and on fine-tuning, run as they stand, on few small images."""
 
 import os
 import re
@@ -11,12 +11,14 @@ from mmentity.preparation.synthetic import DemoOptions, make_demo_data
 from tests.cli.test_tools import options
 from tests.conftest import ROOT
 
-PAGE = (ROOT / 'docs/your_own_data.md').read_text()
+PAGES = ''.join(
+    (ROOT / 'docs' / name).read_text() for name in ('your_own_data.md', 'how_to/fine_tune.md')
+)
 
 
 def block(name):
-    """A code block of the page by the file name in its first line."""
-    return re.search(rf'```python\n# {name}\n(.*?)```', PAGE, re.DOTALL).group(1)
+    """A code block of the pages by the file name in its first line."""
+    return re.search(rf'```python\n# {name}\n(.*?)```', PAGES, re.DOTALL).group(1)
 
 
 def run(folder, *line):
@@ -32,7 +34,6 @@ def run(folder, *line):
 
 
 def test_from_a_folder_to_a_trained_model(tmp_path):
-    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
     demo = tmp_path / 'data/entityseg_demo'
     make_demo_data(demo, DemoOptions(6, 3, 96, 128, (4, 6)))
     small = "make_demo_data('data/entityseg_demo')"
@@ -47,6 +48,13 @@ def test_from_a_folder_to_a_trained_model(tmp_path):
     assert out.count('work_dirs/mine/browse/train/') == 2
     settings = [s for s in options(demo) if 'data_root' not in s]
     run(tmp_path, tools / 'train.py', 'mine.py', *settings)
-    assert list((tmp_path / 'work_dirs/mine').glob('best_entity_APe_iter_*.pth'))
+    (best,) = (tmp_path / 'work_dirs/mine').glob('best_entity_APe_iter_*.pth')
+    (tmp_path / 'fine_tune.py').write_text(block('fine_tune.py'))
+    schedule = ('param_scheduler.0.end=2', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2')
+    settings = [s for s in settings if not s.startswith(('param_scheduler', 'train_cfg'))]
+    run(tmp_path, tools / 'train.py', 'fine_tune.py', *settings, *schedule, f'load_from={best}')
+    assert (tmp_path / 'work_dirs/fine_tune/iter_2.pth').is_file()
+    log = next((tmp_path / 'work_dirs/fine_tune').glob('*/*.log')).read_text()
+    assert 'lr: 5.0' in log
     dataset = Config.fromfile(tmp_path / 'mine.py').train_dataloader.dataset
     assert dataset.type == 'mmentity.EntityFolderDataset'

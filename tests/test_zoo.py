@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from mim.commands.search import get_model_info
 
 from mmentity.checkpoints.configs import BUFFERS, expected_shapes
@@ -63,6 +64,8 @@ def test_multiply_adds_of_the_nano_models_are_measured_again(model):
     assert found.parameters == metadata['Parameters']
     # a few operations are written differently from one version of PyTorch to the next
     assert found.flops == pytest.approx(metadata['FLOPs'], rel=0.02)
+    if torch.__version__.startswith('2.9.'):
+        assert f'{found.flops:.4g}' == f'{metadata["FLOPs"]:.4g}'
 
 
 def test_input_of_the_counter_is_checked():

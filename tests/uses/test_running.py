@@ -536,7 +536,6 @@ def test_48_mim_download_has_no_weights_to_fetch(tmp_path, monkeypatch):
 
 class TestWithoutAClone:
     def test_50_base_of_the_package(self, tmp_path):
-        pytest.importorskip('pkg_resources', reason='mmengine finds packages by it')
         path = tmp_path / 'mine.py'
         path.write_text(
             "_base_ = 'mmentity::demo/cropformer_swin-nano_demo.py'\n"

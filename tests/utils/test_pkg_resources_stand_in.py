@@ -1,0 +1,59 @@
+"""Bases of other packages are found whether setuptools has pkg_resources or not."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+import mmentity.utils.pkg_resources_stand_in as stand_in
+from tests.conftest import ROOT
+
+HIDE = (
+    'import sys\n'
+    'class Hide:\n'
+    '    def find_spec(self, name, path=None, target=None):\n'
+    '        if name == "pkg_resources":\n'
+    '            from mmentity.utils.pkg_resources_stand_in import _StandInFinder\n'
+    '            return _StandInFinder().find_spec(name, path)\n'
+    'sys.meta_path.insert(0, Hide())\n'
+)
+
+
+@pytest.mark.parametrize(
+    ('base', 'model'),
+    [
+        ('mmentity::demo/cropformer_swin-nano_demo.py', 'mmentity.CropFormer'),
+        ('mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py', 'Mask2Former'),
+        ('mmseg::segformer/segformer_mit-b0_8xb1-160k_cityscapes-1024x1024.py', 'EncoderDecoder'),
+    ],
+)
+def test_base_of_a_package_without_pkg_resources(base, model, tmp_path):
+    (tmp_path / 'mine.py').write_text(f'_base_ = {base!r}\n')
+    code = (
+        f'{HIDE}import mmentity\n'
+        'from mmengine.config import Config\n'
+        'config = Config.fromfile("mine.py")\n'
+        f'assert config.model.type == {model!r}, config.model.type\n'
+        'assert sys.modules["pkg_resources"].__mmentity_stand_in__\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_true_module_goes_first():
+    found = importlib.util.find_spec('pkg_resources')
+    others = [f for f in sys.meta_path if not isinstance(f, stand_in._StandInFinder)]
+    true = next(filter(None, (f.find_spec('pkg_resources', None) for f in others)), None)
+    assert (found.origin if true else found.loader.__class__) == (
+        true.origin if true else stand_in._StandInFinder
+    )
+
+
+def test_a_distribution_that_is_not_there():
+    with pytest.raises(stand_in.DistributionNotFound, match='no-such-thing'):
+        stand_in.get_distribution('no-such-thing')
