@@ -1,6 +1,7 @@
 """``weights='official'``, ``--weights official``, and the offer where none are given."""
 
 import io
+import json
 import logging
 import sys
 
@@ -10,6 +11,7 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmentity.apis import EntityInferencer, get_model
+from mmentity.cli import main
 from tests.apis.conftest import MODEL, scene
 from tests.loopback_hub import FOLDER
 
@@ -100,3 +102,14 @@ def test_without_consent_nothing_is_fetched(serving, predict_tool, image, answer
 def test_a_model_of_ones_own_needs_its_weights(predict_tool, image):
     message = predict(predict_tool, image, '--model', 'cropformer_r50_3x')
     assert 'give the --weights of' in message
+
+
+def test_mmentity_test_fetches_them(serving, demo_root, tmp_path):
+    settings = (f'test_dataloader.dataset.data_root={demo_root}', 'test_dataloader.num_workers=0',
+                'test_dataloader.persistent_workers=False')  # fmt: skip
+    code = main(
+        ['test', MODEL, 'official', '--work-dir', str(tmp_path), '--cfg-options', *settings]
+    )
+    assert code == 0
+    checkpoint = json.loads(next(tmp_path.rglob('metrics.json')).read_text())['checkpoint']
+    assert checkpoint.endswith(f'{FOLDER}/nano.pth')

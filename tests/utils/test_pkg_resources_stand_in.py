@@ -1,6 +1,5 @@
 """Bases of other packages are found whether setuptools has pkg_resources or not."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -45,13 +44,14 @@ def test_base_of_a_package_without_pkg_resources(base, model, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_true_module_goes_first():
-    found = importlib.util.find_spec('pkg_resources')
-    others = [f for f in sys.meta_path if not isinstance(f, stand_in._StandInFinder)]
-    true = next(filter(None, (f.find_spec('pkg_resources', None) for f in others)), None)
-    assert (found.origin if true else found.loader.__class__) == (
-        true.origin if true else stand_in._StandInFinder
-    )
+def test_the_true_module_goes_first(tmp_path):
+    (tmp_path / 'pkg_resources.py').write_text('')
+    code = 'import mmentity, pkg_resources; print(pkg_resources.__file__)'
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(tmp_path), str(ROOT)])},
+    )  # fmt: skip
+    assert done.stdout.strip() == str(tmp_path / 'pkg_resources.py'), done.stderr
 
 
 def test_a_distribution_that_is_not_there():
