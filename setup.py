@@ -54,7 +54,7 @@ EXTRAS = {
     'timm': ['timm>=1.0.20'],
     'web': ['gradio>=6.31'],
     # the authors' weights by name
-    'weights': ['huggingface_hub>=0.30'],
+    'weights': ['huggingface_hub>=1.0'],
     # the site that `make docs` builds
     'docs': ['furo', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
     # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks,

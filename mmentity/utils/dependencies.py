@@ -74,7 +74,7 @@ PACKAGES = (
         'PQ of panoptic segmentation',
     ),
     Package(
-        'huggingface_hub', ('huggingface-hub',), '0.30', '"mmentity[weights]"', 'weights by name'
+        'huggingface_hub', ('huggingface-hub',), '1.0', '"mmentity[weights]"', 'weights by name'
     ),
     Package('gradio', ('gradio',), '6.31', '"mmentity[web]"', 'the page in the browser'),
 )
