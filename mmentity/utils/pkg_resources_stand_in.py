@@ -1,8 +1,9 @@
 """Let mmengine find packages where setuptools has no ``pkg_resources`` any more (from 82 on).
 
 mmengine 0.10.7 asks it where a package is, for ``_base_ = 'mmdet::...'`` and
-``'mmentity::...'``. The stand-in answers these questions from ``importlib.metadata``;
-everything else of ``pkg_resources`` is missing in it, as it is without it.
+``'mmentity::...'``. The stand-in answers these questions from ``importlib.metadata``.
+Whoever asks it for more gets the ``ImportError`` that there is without it, which other packages
+are prepared for.
 """
 
 import sys
@@ -13,7 +14,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Optional
+from typing import NoReturn, Optional
 
 
 class DistributionNotFound(Exception):  # noqa: N818  its name in pkg_resources
@@ -71,4 +72,11 @@ class _StandInFinder(MetaPathFinder, Loader):
             __mmentity_stand_in__=True,
             DistributionNotFound=DistributionNotFound,
             get_distribution=get_distribution,
+            __getattr__=_refuse,
         )
+
+
+def _refuse(name: str) -> NoReturn:
+    if name.startswith('__'):
+        raise AttributeError(name)
+    raise ImportError(f"No module named 'pkg_resources', of which {name} is asked; see setuptools")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -57,3 +58,12 @@ def test_the_true_module_goes_first(tmp_path):
 def test_a_distribution_that_is_not_there():
     with pytest.raises(stand_in.DistributionNotFound, match='no-such-thing'):
         stand_in.get_distribution('no-such-thing')
+
+
+def test_others_find_no_pkg_resources():
+    """Packages that can do without it try, and catch an ImportError."""
+    module = ModuleType('pkg_resources')
+    stand_in._StandInFinder().exec_module(module)
+    with pytest.raises(ImportError, match="No module named 'pkg_resources'"):
+        module.declare_namespace('google')
+    assert not hasattr(module, '__path__')
