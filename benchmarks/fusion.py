@@ -9,9 +9,10 @@ from scenes import class_logits, mask_logits, view_layout
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from mmentity.models.fusion.class_aware import fuse_panoptic, fuse_semantic
 from mmentity.models.fusion.entities import fuse_entities
 from mmentity.models.fusion.geometry import ViewGeometry
+from mmentity.models.fusion.panoptic import fuse_panoptic
+from mmentity.models.fusion.semantic import fuse_semantic
 
 QUERIES, OWNERS, CLASSES, THINGS = 100, 40, 150, 100
 KINDS = ('entities', 'noise')

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.models.fusion.fusion_head import geometry_of
-from mmentity.models.fusion.geometry import ViewGeometry
+from mmentity.models.fusion.geometry import ViewGeometry, move
 from mmentity.registry import MODELS
 
 # longest side at which the masks of two copies are compared, px
@@ -124,8 +124,8 @@ def _small_masks(prediction: AugmentedPrediction) -> Tensor:
         for side in (geometry.height, geometry.width)
     )
     whole = prediction.mask_logits[:, 0]
-    down = geometry.rows[0].matrix[rows]
-    across = geometry.columns[0].matrix[columns]
+    down = move(geometry.rows[0].rows_of(rows), whole.device)
+    across = move(geometry.columns[0].rows_of(columns), whole.device)
     return (down @ whole @ across.T).sigmoid().flatten(1)
 
 

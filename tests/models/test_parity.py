@@ -7,9 +7,10 @@ from mmdet.structures import DetDataSample
 from pycocotools import mask as mask_utils
 
 from mmentity.models import EntityFusionHead
-from mmentity.models.fusion.class_aware import fuse_panoptic, fuse_semantic, semantic_scores
 from mmentity.models.fusion.entities import fuse_entities
 from mmentity.models.fusion.geometry import ViewGeometry
+from mmentity.models.fusion.panoptic import fuse_panoptic
+from mmentity.models.fusion.semantic import fuse_semantic, semantic_scores
 from tests.models.parity import build_with_weights, tiny_options
 
 TINY = '_base_/models/cropformer_swin-t.py'
@@ -202,7 +203,7 @@ def ten(reference):
 @pytest.mark.parametrize('block_side', [64, 10])
 def test_semantic_inference(ten, block_side, monkeypatch):
     _, arrays, probs, mask_logits, geometry = ten
-    monkeypatch.setattr('mmentity.models.fusion.class_aware.BLOCK_SIDE', block_side)
+    monkeypatch.setattr('mmentity.models.fusion.semantic.BLOCK_SIDE', block_side)
     box = (0, 0, geometry.width, geometry.height)
     scores = semantic_scores(probs[:, :-1], mask_logits, geometry, box)
     assert largest(scores[:, ::2, ::2], arrays['semantic_s2']) < 1e-4
@@ -217,7 +218,7 @@ def test_semantic_inference(ten, block_side, monkeypatch):
 @pytest.mark.parametrize('name', ['default', 'loose', 'all'])
 def test_panoptic_inference(ten, name, monkeypatch):
     info, arrays, probs, mask_logits, geometry = ten
-    monkeypatch.setattr('mmentity.models.fusion.class_aware.BLOCK_SIDE', 20)
+    monkeypatch.setattr('mmentity.models.fusion.panoptic.BLOCK_SIDE', 20)
     expected = info['panoptic'][name]
     scores, labels = probs.max(dim=-1)
     keep = (labels != 10) & (scores > expected['object_mask_threshold'])

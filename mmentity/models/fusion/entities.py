@@ -15,7 +15,14 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
-from mmentity.models.fusion.blocks import BlockGroup, BlockProbs, block_side, bound_blocks
+from mmentity.models.fusion.blocks import (
+    BlockGroup,
+    BlockProbs,
+    block_side,
+    bound_blocks,
+    count_values,
+    grid_of,
+)
 from mmentity.models.fusion.geometry import ROUNDING, ViewGeometry
 
 # low-res cells along the side of a block
@@ -47,6 +54,7 @@ def fuse_entities(
     mask_thr: float = 0.5,
     sigmoid_twice: bool = True,
     block_values: Optional[int] = None,
+    dense: bool = False,
 ) -> FusedMasks:
     """Fuse the masks of one image into disjoint ones.
 
@@ -60,6 +68,8 @@ def fuse_entities(
             probability, as in the official release.
         block_values: Values to hold at a time; changes memory and time only. By
             default ``CHUNK_PIXELS`` is the bound.
+        dense: Whether every mask is computed at every pixel, of which a device makes
+            less work where memory allows, instead of block by block. The result is the same.
 
     Raises:
         ValueError: If ``mask_thr`` is below 0.5.
@@ -67,27 +77,63 @@ def fuse_entities(
     if not 0.5 <= mask_thr < 1:
         raise ValueError(f'mask_thr is {mask_thr}; it must be at least 0.5 and below 1')
     mask_logits = mask_logits.float()
+    if dense:
+        return _fuse_at_once(mask_logits, geometry, mask_thr, sigmoid_twice)
     chunk_pixels = min(CHUNK_PIXELS, (block_values or 8 * CHUNK_PIXELS) // 8)
     side = block_side(geometry.side_of(BLOCK_CELLS), 1, max(1, chunk_pixels))
-    blocks = bound_blocks(mask_logits, geometry, side)
-    is_full = blocks.lower > mask_thr + ROUNDING
+    grid = grid_of(geometry, side)
+    bounds = bound_blocks(mask_logits, grid)
+    is_full = bounds.lower > mask_thr + ROUNDING
     # a query that fills a block leaves nothing to those after it
     is_taken = (is_full.cumsum(dim=0) - is_full.long()) > 0
-    is_candidate = (blocks.upper > mask_thr - ROUNDING) & ~is_taken
+    is_candidate = (bounds.upper > mask_thr - ROUNDING) & ~is_taken
     settled = is_full.any(dim=0) & (is_candidate.sum(dim=0) == 1)
     owner = is_candidate.int().argmax(dim=0)
 
-    probs = BlockProbs(mask_logits, geometry, blocks)
-    owners = blocks.to_pixels(((owner + 1) * settled).int())
-    fusion = _Fusion(owners, len(mask_logits), probs, mask_thr, sigmoid_twice)
+    owners = grid.to_pixels(((owner + 1) * settled).int())
+    fusion = _Fusion(owners, BlockProbs(mask_logits, grid), mask_thr, sigmoid_twice)
     chunk = max(1, chunk_pixels // side**2)
-    for group in probs.groups(settled):
+    for group in grid.groups(settled):
         for some in group.split(chunk):
             fusion.measure(owner[some.rows, some.columns], some)
-    for group in probs.groups(is_candidate.any(dim=0) & ~settled):
+    for group in grid.groups(is_candidate.any(dim=0) & ~settled):
         for some in group.split(chunk):
             fusion.contest(is_candidate[:, some.rows, some.columns].T, some)
     return fusion.masks()
+
+
+def _fuse_at_once(
+    mask_logits: Tensor, geometry: ViewGeometry, mask_thr: float, sigmoid_twice: bool
+) -> FusedMasks:
+    """Fuse from all masks at full size."""
+    count, device = len(mask_logits), mask_logits.device
+    probs = geometry.probs(mask_logits, (0, 0, geometry.width, geometry.height))
+    # the first has the highest rank, and 0 stands for no query; amax is quick, argmax is not
+    ranks = torch.arange(count, 0, -1, dtype=torch.int32, device=device)
+    owners = ((probs > mask_thr) * ranks[:, None, None]).amax(dim=0)
+    owners = torch.where(owners > 0, count + 1 - owners, 0)
+    index = owners.long()
+    values = probs.gather(0, (index - 1).clamp_(min=0)[None])[0]
+    values = values.sigmoid_() if sigmoid_twice else values
+    sums = torch.zeros(count + 1, dtype=torch.float64, device=device)
+    sums.scatter_add_(0, index.flatten(), values.flatten().double())
+    areas = count_values(index, count + 1)[1:]
+    return FusedMasks(owners, areas, sums[1:], _boxes_of(index, count))
+
+
+def _boxes_of(owners: Tensor, count: int) -> Tensor:
+    """Tight boxes of the values 1..count of a map int64 ``(H0, W0)``; 0 for none."""
+    sides = []
+    for ids in (owners.T, owners):
+        # where each value stands along an axis
+        seen = torch.zeros((len(ids), count + 1), dtype=torch.bool, device=ids.device)
+        seen = seen.scatter_(1, ids, True)[:, 1:]
+        places = torch.arange(len(ids), device=ids.device)[:, None]
+        first = places.masked_fill(~seen, len(ids)).amin(dim=0)
+        last = places.masked_fill(~seen, -1).amax(dim=0)
+        sides.append((first * (last >= 0), last + 1))
+    (left, right), (top, bottom) = sides
+    return torch.stack([left, top, right, bottom], dim=1)
 
 
 class _Fusion:
@@ -95,27 +141,23 @@ class _Fusion:
 
     Args:
         owners: Map of owners as far as it is settled, int32 ``(H0, W0)``.
-        num_queries: Queries Q.
         probs: Probabilities of masks in blocks.
         mask_thr: As in :func:`fuse_entities`.
         sigmoid_twice: As in :func:`fuse_entities`.
     """
 
     def __init__(
-        self,
-        owners: Tensor,
-        num_queries: int,
-        probs: BlockProbs,
-        mask_thr: float,
-        sigmoid_twice: bool,
+        self, owners: Tensor, probs: BlockProbs, mask_thr: float, sigmoid_twice: bool
     ) -> None:
         self.owners = owners
         self.probs = probs
+        self.grid = probs.grid
         self.mask_thr = mask_thr
         self.sigmoid_twice = sigmoid_twice
-        self.prob_sums = torch.zeros(num_queries, dtype=torch.float64, device=owners.device)
+        num_queries, device = len(probs.mask_logits), owners.device
+        self.prob_sums = torch.zeros(num_queries + 1, dtype=torch.float64, device=device)
         # right and bottom are negative, so that every side is a minimum
-        self.sides = torch.zeros((num_queries, 4), dtype=torch.int64, device=owners.device)
+        self.sides = torch.zeros((num_queries, 4), dtype=torch.int64, device=device)
         self.sides[:, :2] = max(owners.shape)
 
     def measure(self, queries: Tensor, group: BlockGroup) -> None:
@@ -126,10 +168,9 @@ class _Fusion:
             group: The blocks.
         """
         values = self._values(self.probs.probs(queries, group))
-        down = self.probs.rows.is_inside[group.rows]
-        across = self.probs.columns.is_inside[group.columns]
+        down, across = self.grid.inside_of(group)
         sums = (down[:, None] @ values @ across[:, :, None]).flatten()
-        self.prob_sums.index_add_(0, queries, sums.double())
+        self.prob_sums.index_add_(0, queries + 1, sums.double())
         self._extend_boxes(queries, group, down, across)
 
     def contest(self, is_candidate: Tensor, group: BlockGroup) -> None:
@@ -140,37 +181,36 @@ class _Fusion:
                 bool ``(N, Q)``.
             group: The blocks.
         """
-        queries = torch.nonzero(is_candidate)[:, 1]
-        stop = is_candidate.sum(dim=1).cumsum(dim=0)
-        turn = stop - is_candidate.sum(dim=1)
-        sides = (self.probs.rows.places.shape[1], self.probs.columns.places.shape[1])
-        owners = self.owners.new_zeros((len(turn), *sides))
-        owner_probs = torch.zeros(owners.shape, device=turn.device)
-        while len(turn):
-            query = queries[turn]
+        count = is_candidate.sum(dim=1)
+        # candidates of each block in their order, then the others
+        queries = is_candidate.byte().argsort(dim=1, descending=True, stable=True)
+        owners = self.owners.new_zeros((len(count), *self.grid.sides))
+        owner_probs = torch.zeros(owners.shape, device=owners.device)
+        for turn in range(queries.shape[1]):
+            query = queries[:, turn]
             probs = self.probs.probs(query, group)
             is_claimed = (probs > self.mask_thr).logical_and_(owners == 0)
             owners += is_claimed * (query + 1).int()[:, None, None]
             owner_probs += probs.mul_(is_claimed)
             self._extend_boxes(query, group, probs.amax(dim=2), probs.amax(dim=1))
-            turn = turn + 1
-            is_done = (owners.flatten(1).amin(dim=1) > 0) | (turn == stop)
-            self._finish(owners[is_done], owner_probs[is_done], group.select(is_done))
-            group = group.select(~is_done)
-            owners, owner_probs, turn, stop = (
-                tensor[~is_done] for tensor in (owners, owner_probs, turn, stop)
+            is_done = (owners.flatten(1).amin(dim=1) > 0) | (count == turn + 1)
+            done, left = split_by(is_done)
+            if len(done) == 0:
+                continue
+            self._finish(owners[done], owner_probs[done], group.select(done))
+            if len(left) == 0:
+                return
+            group = group.select(left)
+            owners, owner_probs, queries, count = (
+                tensor[left] for tensor in (owners, owner_probs, queries, count)
             )
 
     def _finish(self, owners: Tensor, owner_probs: Tensor, group: BlockGroup) -> None:
         """Write blocks ``(N, side, side)`` into the map, and measure them."""
-        rows, columns = self.probs.rows, self.probs.columns
-        ys, xs = rows.places[group.rows], columns.places[group.columns]
-        self.owners[ys[:, :, None], xs[:, None]] = owners
-        down, across = rows.is_inside[group.rows], columns.is_inside[group.columns]
+        self.grid.write(self.owners, owners, group)
+        down, across = self.grid.inside_of(group)
         values = self._values(owner_probs).mul_(down[:, :, None]).mul_(across[:, None])
-        length = len(self.prob_sums) + 1
-        sums = owners.flatten().bincount(values.flatten().double(), minlength=length)
-        self.prob_sums += sums[1:]
+        self.prob_sums.scatter_add_(0, owners.flatten().long(), values.flatten().double())
 
     def _values(self, probs: Tensor) -> Tensor:
         return probs.sigmoid_() if self.sigmoid_twice else probs
@@ -186,28 +226,34 @@ class _Fusion:
             down: Rows of the block, positive where the query has a pixel, ``(N, side)``.
             across: The same of columns.
         """
-        some = torch.nonzero(down.amax(dim=1) > 0).flatten()
         ends = []
         for pixels, numbers, seen in (
-            (self.probs.rows, group.rows, down),
-            (self.probs.columns, group.columns, across),
+            (self.grid.rows, group.rows, down),
+            (self.grid.columns, group.columns, across),
         ):
-            places, has_pixel = pixels.places[numbers[some]], (seen[some] > 0).byte()
-            first = has_pixel.argmax(dim=1, keepdim=True)
-            last = has_pixel.shape[1] - 1 - has_pixel.flip(1).argmax(dim=1, keepdim=True)
-            ends.append((places.gather(1, first), -places.gather(1, last) - 1))
+            places, is_seen = pixels.places[numbers], seen > 0
+            first = places.masked_fill(~is_seen, max(self.owners.shape)).amin(dim=1, keepdim=True)
+            last = places.masked_fill(~is_seen, -1).amax(dim=1, keepdim=True)
+            ends.append((first, -last - 1))
         (top, bottom), (left, right) = ends
         sides = torch.cat([left, top, right, bottom], dim=1)
-        self.sides.scatter_reduce_(0, queries[some, None].expand(-1, 4), sides, 'amin')
+        self.sides.scatter_reduce_(0, queries[:, None].expand(-1, 4), sides, 'amin')
 
     def masks(self) -> FusedMasks:
         """Give the finished masks."""
-        areas = torch.zeros(len(self.prob_sums) + 1, dtype=torch.int64, device=self.owners.device)
+        areas = torch.zeros(len(self.prob_sums), dtype=torch.int64, device=self.owners.device)
         for strip in self.owners.split(256):
-            areas += strip.flatten().bincount(minlength=len(areas))
-        boxes = self.sides * self.sides.new_tensor([1, 1, -1, -1])
-        boxes[areas[1:] == 0] = 0
-        return FusedMasks(self.owners, areas[1:], self.prob_sums, boxes)
+            areas += count_values(strip, len(areas))
+        boxes = torch.cat([self.sides[:, :2], -self.sides[:, 2:]], dim=1)
+        boxes *= areas[1:, None] > 0
+        return FusedMasks(self.owners, areas[1:], self.prob_sums[1:], boxes)
+
+
+def split_by(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers of those chosen, bool ``(N,)``, and of the others; waits for the device once."""
+    order = chosen.byte().argsort(descending=True, stable=True)
+    count = int(chosen.sum())
+    return order[:count], order[count:]
 
 
 def look_up(ids: Tensor, table: Tensor) -> Tensor:

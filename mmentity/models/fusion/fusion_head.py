@@ -13,9 +13,11 @@ from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from mmentity.models.fusion.class_aware import fuse_instances, fuse_panoptic, fuse_semantic
 from mmentity.models.fusion.entities import fuse_entities, look_up
 from mmentity.models.fusion.geometry import ViewGeometry
+from mmentity.models.fusion.instances import fuse_instances
+from mmentity.models.fusion.panoptic import fuse_panoptic
+from mmentity.models.fusion.semantic import fuse_semantic
 from mmentity.models.memory import memory_budget
 from mmentity.registry import MODELS
 from mmentity.structures import EntityMap, RleMasks

@@ -5,11 +5,20 @@ import torch
 from pycocotools import mask as mask_utils
 
 from mmentity.models import EntityFusionHead
-from mmentity.models.fusion.class_aware import fuse_instances, fuse_panoptic, fuse_semantic
 from mmentity.models.fusion.geometry import ViewGeometry
+from mmentity.models.fusion.instances import fuse_instances
+from mmentity.models.fusion.panoptic import fuse_panoptic
+from mmentity.models.fusion.semantic import fuse_semantic
 from tests.models.fusion.test_entities import SIZES, layout, logits_of, plain_probs
 
-SMALL = {'BLOCK_SIDE': 16, 'STRIP_PIXELS': 2000}
+SMALL = {
+    'semantic.BLOCK_SIDE': 16,
+    'semantic.CHUNK_VALUES': 20000,
+    'panoptic.BLOCK_SIDE': 16,
+    'panoptic.CHUNK_PIXELS': 1500,
+    'instances.BLOCK_SIDE': 16,
+    'instances.STRIP_PIXELS': 2000,
+}
 
 
 @pytest.fixture(params=['blobs', 'noise', 'empty', 'saturated'])
@@ -20,7 +29,7 @@ def kind(request):
 @pytest.fixture(params=SIZES)
 def case(request, kind, monkeypatch):
     for name, value in SMALL.items():
-        monkeypatch.setattr(f'mmentity.models.fusion.class_aware.{name}', value)
+        monkeypatch.setattr(f'mmentity.models.fusion.{name}', value)
     torch.manual_seed(0)
     size = request.param
     boxes, shapes, padded = layout(*size)
@@ -29,13 +38,14 @@ def case(request, kind, monkeypatch):
     return mask_logits, geometry, plain_probs(mask_logits, boxes, shapes, padded, size)
 
 
-def test_semantic_equals_the_plain_one(case):
+@pytest.mark.parametrize('dense', [False, True])
+def test_semantic_equals_the_plain_one(case, dense):
     mask_logits, geometry, probs = case
     class_probs = torch.rand(12, 7).softmax(dim=-1)
     scores = torch.einsum('qc,qhw->chw', class_probs.double(), probs)
     best = scores.topk(2, dim=0).values
     certain = best[0] - best[1] > 1e-5
-    classes = fuse_semantic(class_probs, mask_logits, geometry)
+    classes = fuse_semantic(class_probs, mask_logits, geometry, dense=dense)
     assert torch.equal(classes[certain].long(), scores.argmax(0)[certain])
 
 
@@ -57,14 +67,15 @@ def plain_panoptic(scores, labels, probs, num_things, iou_thr):
     return segments, found
 
 
+@pytest.mark.parametrize('dense', [False, True])
 @pytest.mark.parametrize('iou_thr', [0.0, 0.3])
-def test_panoptic_equals_the_plain_one(case, iou_thr):
+def test_panoptic_equals_the_plain_one(case, iou_thr, dense):
     mask_logits, geometry, probs = case
     scores, labels = 0.5 + torch.rand(12) / 2, torch.randint(0, 4, (12,)).tolist()
     weighted = scores.double().view(-1, 1, 1) * probs
     best = weighted.topk(2, dim=0).values
     expected, found = plain_panoptic(scores.double(), labels, probs, 2, iou_thr)
-    fused = fuse_panoptic(scores, labels, mask_logits, geometry, 2, iou_thr)
+    fused = fuse_panoptic(scores, labels, mask_logits, geometry, 2, iou_thr, dense=dense)
     certain = (best[0] - best[1] > 1e-5) & ((probs - 0.5).abs() > 1e-5).all(0)
     if certain.all():
         assert fused.labels == found

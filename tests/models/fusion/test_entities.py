@@ -62,9 +62,10 @@ def logits_of(kind, num_queries, low):
 
 @pytest.mark.parametrize('kind', ['noise', 'blobs', 'empty', 'full', 'lonely', 'saturated'])
 @pytest.mark.parametrize('size', SIZES)
-@pytest.mark.parametrize('block_cells', [10, 3])
-def test_equals_the_plain_implementation(kind, size, block_cells, monkeypatch):
-    monkeypatch.setattr('mmentity.models.fusion.entities.BLOCK_CELLS', block_cells)
+@pytest.mark.parametrize('way', ['blocks', 'small blocks', 'dense'])
+def test_equals_the_plain_implementation(kind, size, way, monkeypatch):
+    if way == 'small blocks':
+        monkeypatch.setattr('mmentity.models.fusion.entities.BLOCK_CELLS', 3)
     monkeypatch.setattr('mmentity.models.fusion.entities.CHUNK_PIXELS', 4000)
     torch.manual_seed(0)
     boxes, shapes, padded = layout(*size)
@@ -72,7 +73,7 @@ def test_equals_the_plain_implementation(kind, size, block_cells, monkeypatch):
     probs = plain_probs(mask_logits, boxes, shapes, padded, size)
     masks = probs > 0.5
     owners = torch.where(masks.any(0), masks.int().argmax(0) + 1, 0)
-    fused = fuse(mask_logits, boxes, shapes, padded, size)
+    fused = fuse(mask_logits, boxes, shapes, padded, size, dense=way == 'dense')
     certain = ((probs - 0.5).abs() > 1e-5).all(0)
     assert torch.equal(fused.owners[certain].long(), owners[certain])
     assert certain.float().mean() > 0.9 or kind in ('saturated', 'lonely')
