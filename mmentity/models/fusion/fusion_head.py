@@ -1,6 +1,7 @@
 """From the logits of a head to the result of each image."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Optional, TypedDict, Union
 
 import torch
@@ -8,16 +9,17 @@ from mmdet.evaluation.functional import INSTANCE_OFFSET
 from mmdet.models.seg_heads.panoptic_fusion_heads.base_panoptic_fusion_head import (
     BasePanopticFusionHead,
 )
-from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures import SampleList
 from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from mmentity.models.fusion.entities import fuse_entities, look_up
-from mmentity.models.fusion.geometry import ViewGeometry
+from mmentity.models.fusion.geometry import KEPT, ViewGeometry, move
 from mmentity.models.fusion.instances import fuse_instances
 from mmentity.models.fusion.panoptic import fuse_panoptic
 from mmentity.models.fusion.semantic import fuse_semantic
+from mmentity.models.fusion.ways import WAYS, in_float32, is_dense
 from mmentity.models.memory import memory_budget
 from mmentity.registry import MODELS
 from mmentity.structures import EntityMap, RleMasks
@@ -76,6 +78,10 @@ class EntityFusionHead(BasePanopticFusionHead):
       take no part, 0..1. Defaults to 0.8.
     - ``iou_thr`` (float): Panoptic: a query is dropped if it keeps less than this
       share of its mask, 0..1. Defaults to 0.8.
+    - ``fusion`` (str): ``'blocks'`` works through the image block by block, ``'dense'``
+      computes every mask at every pixel; both give the same result. By default
+      (``'auto'``) small images are dense, and on a GPU those whose masks in float32 take at
+      most a quarter of its free memory.
     - ``max_memory_mb`` (float): Memory to aim at, above weights, inputs and
       results, MiB: fewer views go through the model at a time, and the image
       is worked through in smaller parts. It costs time and never changes the
@@ -90,7 +96,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         init_cfg: Unused, as in mmdet.
 
     Raises:
-        ValueError: If ``mask_score`` or ``masks`` is not one of the above.
+        ValueError: If ``mask_score``, ``masks`` or ``fusion`` is not one of the above.
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class EntityFusionHead(BasePanopticFusionHead):
         )
         self.mask_score = _choice(test_cfg, 'mask_score', MASK_SCORES)
         self.mask_format = _choice(test_cfg, 'masks', MASK_FORMATS)
+        self.way = _choice(test_cfg, 'fusion', WAYS)
         self.mask_thr = test_cfg.get('mask_thr', 0.5)
         self.max_per_image = test_cfg.get('max_per_image')
         self.tasks = _tasks_of(test_cfg, self.num_classes)
@@ -133,30 +140,31 @@ class EntityFusionHead(BasePanopticFusionHead):
         Raises:
             ValueError: If the masks do not have the views of the samples.
         """
-        with torch.autocast(mask_pred_results.device.type, enabled=False):
-            return [
-                self._fuse(cls_logits.float(), mask_logits.float(), sample)
-                for cls_logits, mask_logits, sample in zip(
-                    mask_cls_results, mask_pred_results, batch_data_samples
-                )
-            ]
-
-    def _fuse(self, cls_logits: Tensor, mask_logits: Tensor, sample: DetDataSample) -> FusionResult:
-        return self.fuse(
-            cls_logits.softmax(dim=-1), mask_logits, geometry_of(mask_logits, sample.metainfo)
-        )
+        return [
+            self.fuse(
+                cls_logits.float().softmax(dim=-1),
+                mask_logits.float(),
+                geometry_of(mask_logits, sample.metainfo),
+            )
+            for cls_logits, mask_logits, sample in zip(
+                mask_cls_results, mask_pred_results, batch_data_samples
+            )
+        ]
 
     def fuse(
         self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
     ) -> FusionResult:
-        """Make the results of one image.
+        """Make the results of one image, in float32 under mixed precision too.
 
         Args:
             class_probs: ``(Q, classes + 1)``.
             mask_logits: float32 ``(Q, V, h, w)``.
             geometry: Where the views lie in the image.
         """
-        arguments = (class_probs, mask_logits, geometry)
+        with in_float32(mask_logits.device):
+            return self._fuse(class_probs, mask_logits, geometry)
+
+    def _fuse(self, *arguments: Any) -> FusionResult:
         result = FusionResult()
         if 'entity' in self.tasks:
             result.update(self._entities(*arguments))
@@ -185,6 +193,7 @@ class EntityFusionHead(BasePanopticFusionHead):
             mask_thr=self.mask_thr,
             sigmoid_twice=self.mask_score == 'official',
             block_values=self._block_values,
+            dense=self._is_dense(len(query_inds), geometry),
         )
         mask_scores = (fused.prob_sums / (fused.areas + 1e-6)).float()
         scores, order = (class_scores * mask_scores).sort(descending=True, stable=True)
@@ -231,14 +240,21 @@ class EntityFusionHead(BasePanopticFusionHead):
     def _semantic(
         self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
     ) -> PixelData:
-        classes = fuse_semantic(class_probs[:, :-1], mask_logits, geometry, self._block_values)
+        dense = self._is_dense(sum(class_probs.shape) - 1, geometry)
+        classes = fuse_semantic(
+            class_probs[:, :-1], mask_logits, geometry, self._block_values, dense
+        )
         return PixelData(data=classes[None])
 
     def _panoptic(
         self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
     ) -> PixelData:
         scores, labels = class_probs.max(dim=-1)
-        keep = (labels != self.num_classes) & (scores > self.test_cfg.get('object_mask_thr', 0.8))
+        is_kept = (labels != self.num_classes) & (
+            scores > self.test_cfg.get('object_mask_thr', 0.8)
+        )
+        # asked for once, and as numbers, which index without waiting for a device
+        keep = torch.nonzero(is_kept).flatten()
         fused = fuse_panoptic(
             scores[keep],
             labels[keep].tolist(),
@@ -247,14 +263,18 @@ class EntityFusionHead(BasePanopticFusionHead):
             self.num_things_classes,
             self.test_cfg.get('iou_thr', 0.8),
             self._block_values,
+            self._is_dense(2 * len(keep), geometry),
         )
         values, things = [self.num_classes], 0
         for label in fused.labels:
             is_thing = label < self.num_things_classes
             things += is_thing
             values.append(label + INSTANCE_OFFSET * things * is_thing)
-        table = torch.tensor(values, dtype=torch.int32, device=fused.segments.device)
+        table = move(torch.tensor(values, dtype=torch.int32), fused.segments.device)
         return PixelData(sem_seg=look_up(fused.segments, table)[None])
+
+    def _is_dense(self, num_masks: int, geometry: ViewGeometry) -> bool:
+        return is_dense(self.way, num_masks, geometry, self._block_values)
 
 
 def _tasks_of(cfg: dict, num_classes: int) -> list[str]:
@@ -273,12 +293,12 @@ def geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:
     Raises:
         ValueError: If the masks ``(Q, V, h, w)`` do not have the views of the sample.
     """
-    geometry = ViewGeometry(
-        mask_logits.shape[-2:],
-        meta['view_boxes'],
-        meta['view_shapes'],
-        meta['batch_input_shape'],
-        meta['ori_shape'],
+    geometry = _kept_geometry(
+        tuple(mask_logits.shape[-2:]),
+        tuple(tuple(map(int, box)) for box in meta['view_boxes']),
+        tuple(tuple(map(int, shape)) for shape in meta['view_shapes']),
+        tuple(map(int, meta['batch_input_shape'])),
+        tuple(map(int, meta['ori_shape'][:2])),
         mask_logits.device,
     )
     if geometry.num_views != mask_logits.shape[1]:
@@ -287,6 +307,13 @@ def geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:
             f'{geometry.num_views}; train and test with the same pipeline'
         )
     return geometry
+
+
+@lru_cache(maxsize=KEPT)
+def _kept_geometry(*arguments: Any) -> ViewGeometry:
+    """Geometry of images of the same sizes, whose tables are made once."""
+    with torch.inference_mode(False):  # what is kept is for every mode
+        return ViewGeometry(*arguments)
 
 
 def _choice(cfg: dict, key: str, allowed: Sequence[Optional[str]]) -> Optional[str]:
