@@ -10,6 +10,7 @@ import torch
 
 import mmentity  # noqa: F401  lets mmdet import without the compiled ops of mmcv
 from tests.loopback_hub import go_offline, hub  # noqa: F401
+from tests.pretend_device import PRETEND, PretendCuda
 
 ROOT = Path(__file__).parents[1]
 # how code starts that imports mmdet in another process: without compiled ops mmentity comes first
@@ -21,6 +22,44 @@ def require_compiled_ops():
     """Skip a test of what box detectors of mmdet call where mmcv cannot run it."""
     if IMPORT_FIRST:
         pytest.skip('box detectors of mmdet call nms and roi_align, which this mmcv does not have')
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        '--device',
+        default='cpu',
+        help='where tests that take a device run: cpu, cuda, or pretend, which checks what CUDA '
+        'would refuse without a GPU; with another than cpu only these tests run',
+    )
+
+
+def pytest_configure(config):
+    name = config.getoption('--device')
+    try:
+        torch.zeros(1, device='cpu' if name == 'pretend' else name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise pytest.UsageError(f'--device {name}: PyTorch has no such device here: {reason}') from None
+
+
+def pytest_collection_modifyitems(config, items):
+    """With a device, leave out the tests that have nothing to do with it."""
+    if config.getoption('--device') == 'cpu':
+        return
+    chosen = [item for item in items if 'device' in getattr(item, 'fixturenames', ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+@pytest.fixture(scope='session')
+def device(request):
+    """Where a test computes; see ``pytest --device``."""
+    name = request.config.getoption('--device')
+    if name != 'pretend':
+        yield torch.device(name)
+        return
+    with PretendCuda():
+        yield PRETEND
 
 
 class Reference:

@@ -9,6 +9,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from mmentity.models.transfers import move_together
 from mmentity.registry import MODELS
 
 
@@ -37,7 +38,12 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         pad_size_divisor: int = 32,
     ) -> None:
         super().__init__(
-            mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, pad_size_divisor=pad_size_divisor
+            mean=mean,
+            std=std,
+            bgr_to_rgb=bgr_to_rgb,
+            pad_size_divisor=pad_size_divisor,
+            # the host only gives, so nobody has to wait
+            non_blocking=True,
         )
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -66,14 +72,15 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         batch = images[0].new_zeros(
             (len(images), len(images[0]), 3, height, width), dtype=torch.float32
         )
-        for views, sample, padded in zip(images, samples, batch):
+        maps = self._cast_maps(samples) if training else [[]] * len(samples)
+        for views, sample, padded, view_maps in zip(images, samples, batch, maps):
             for view, (h, w), target in zip(views, sample.view_shapes, padded):
                 target[:, :h, :w] = self._normalize(view[:, :h, :w])
             # mmdet's get_flops reads the second
             shape = (height, width)
             sample.set_metainfo({'batch_input_shape': shape, 'pad_shape': shape})
             if training:
-                self._make_targets(sample, height, width)
+                self._make_targets(sample, view_maps, height, width)
         return {'inputs': batch, 'data_samples': samples}
 
     def _round_up(self, side: int) -> int:
@@ -83,17 +90,27 @@ class MultiViewDataPreprocessor(ImgDataPreprocessor):
         view = view.flip(0) if self._channel_conversion else view
         return (view.float() - self.mean) / self.std
 
-    def _make_targets(self, sample: DetDataSample, height: int, width: int) -> None:
-        if 'gt_view_maps' not in sample:
-            raise ValueError(
-                f'image {sample.metainfo.get("img_path")} has no targets to train on; its dataset '
-                'has to give annotations, and LoadEntityAnnotations has to come before ResizeViews'
-            )
+    def _cast_maps(self, samples: SampleList) -> list[list[Tensor]]:
+        """Copy the entity maps of all views of a batch to the device at once."""
+        for sample in samples:
+            if 'gt_view_maps' not in sample:
+                raise ValueError(
+                    f'image {sample.metainfo.get("img_path")} has no targets to train on; its '
+                    'dataset has to give annotations, and LoadEntityAnnotations has to come '
+                    'before ResizeViews'
+                )
+        moved = iter(
+            move_together([ids for sample in samples for ids in sample.gt_view_maps], self.device)
+        )
+        return [[next(moved) for _ in sample.gt_view_maps] for sample in samples]
+
+    def _make_targets(
+        self, sample: DetDataSample, view_maps: Sequence[Tensor], height: int, width: int
+    ) -> None:
         labels = sample.gt_instances.labels
         numbers = torch.arange(1, len(labels) + 1, device=labels.device).view(-1, 1, 1, 1)
         views = []
-        for ids in sample.gt_view_maps:
-            ids = ids.to(labels.device)
+        for ids in view_maps:
             padded = F.pad(ids, (0, width - ids.shape[-1], 0, height - ids.shape[-2]))
             views.append((padded[None] == numbers).any(dim=1))
         masks = torch.stack(views, dim=1)

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.models.fusion.fusion_head import geometry_of
-from mmentity.models.fusion.geometry import ViewGeometry, move
+from mmentity.models.fusion.geometry import ViewGeometry
+from mmentity.models.transfers import move
 from mmentity.registry import MODELS
 
 # longest side at which the masks of two copies are compared, px

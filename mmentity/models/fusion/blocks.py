@@ -12,7 +12,8 @@ from typing import NamedTuple, Optional, Union
 import torch
 from torch import Tensor
 
-from mmentity.models.fusion.geometry import KEPT, Axis, ViewGeometry, move
+from mmentity.models.fusion.geometry import KEPT, Axis, ViewGeometry
+from mmentity.models.transfers import move
 
 # logits that are bounded together; on the CPU they fit into the cache
 BOUNDED_VALUES = {'cpu': 1 << 18}

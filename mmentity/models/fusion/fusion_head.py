@@ -15,12 +15,13 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from mmentity.models.fusion.entities import fuse_entities, look_up
-from mmentity.models.fusion.geometry import KEPT, ViewGeometry, move
+from mmentity.models.fusion.geometry import KEPT, ViewGeometry
 from mmentity.models.fusion.instances import fuse_instances
 from mmentity.models.fusion.panoptic import fuse_panoptic
 from mmentity.models.fusion.semantic import fuse_semantic
 from mmentity.models.fusion.ways import WAYS, in_float32, is_dense
 from mmentity.models.memory import memory_budget
+from mmentity.models.transfers import move
 from mmentity.registry import MODELS
 from mmentity.structures import EntityMap, RleMasks
 
@@ -216,8 +217,8 @@ class EntityFusionHead(BasePanopticFusionHead):
         scores, pairs = scores.topk(min(self.max_per_image or 100, len(scores)))
         labels = pairs % self.num_classes
         if self.num_stuff_classes:
-            is_thing = labels < self.num_things_classes
-            scores, pairs, labels = scores[is_thing], pairs[is_thing], labels[is_thing]
+            things = torch.nonzero(labels < self.num_things_classes).flatten()
+            scores, pairs, labels = scores[things], pairs[things], labels[things]
         # a query that stands for several classes has one mask
         queries, mask_of = (pairs // self.num_classes).unique(return_inverse=True)
         masks = fuse_instances(mask_logits[queries], geometry)

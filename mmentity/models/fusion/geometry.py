@@ -14,6 +14,8 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
+from mmentity.models.transfers import move
+
 # side of what is resized at a time, px
 PATCH = 256
 # what rounding can do to a probability, at most
@@ -97,11 +99,6 @@ class Axis(NamedTuple):
         """Weights of all cells at some pixels of the view, float32 ``(N, length)``, on the CPU."""
         rows = torch.zeros((len(pixels), self.length))
         return rows.scatter_add_(1, self.cells[pixels], self.weights[pixels])
-
-
-def move(table: Tensor, device: torch.device) -> Tensor:
-    """Copy a table from the CPU to a device without waiting for it."""
-    return table.to(device, non_blocking=True)
 
 
 class ViewGeometry:

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.models.fusion.blocks import Grid, bound_blocks, grid_of
-from mmentity.models.fusion.geometry import ROUNDING, Box, ViewGeometry, move
+from mmentity.models.fusion.geometry import ROUNDING, Box, ViewGeometry
+from mmentity.models.transfers import move
 from mmentity.structures.rle import Rle, encode_patches
 
 # side of the blocks that boxes of masks are made of, px

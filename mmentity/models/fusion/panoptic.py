@@ -22,7 +22,8 @@ from mmentity.models.fusion.blocks import (
     grid_of,
 )
 from mmentity.models.fusion.entities import look_up
-from mmentity.models.fusion.geometry import ROUNDING, ViewGeometry, move
+from mmentity.models.fusion.geometry import ROUNDING, ViewGeometry
+from mmentity.models.transfers import move
 
 # longest side of a block, px
 BLOCK_SIDE = 64

@@ -14,7 +14,7 @@ from mmentity.models.heads.mask2former_head import (
     EntityMask2FormerHead,
     HeadPrediction,
 )
-from mmentity.models.heads.set_loss import targets_in_view
+from mmentity.models.heads.set_loss import targets_of_views
 from mmentity.registry import MODELS
 
 
@@ -90,9 +90,7 @@ class CropFormerHead(EntityMask2FormerHead):
         """
         per_view, cross_view = self(x, batch_data_samples)
         entities = [sample.gt_instances for sample in batch_data_samples]
-        view_targets = [
-            targets_in_view(gt, v) for gt in entities for v in range(gt.in_view.shape[1])
-        ]
+        view_targets = [view for views in targets_of_views(entities) for view in views]
         losses = {
             f'per_view.{name}': value * self.per_view_loss_weight
             for name, value in self.set_loss(

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.models.heads.query_masks import QueryMasks, attention_mask
-from mmentity.models.heads.set_loss import SetLoss, targets_in_view
+from mmentity.models.heads.set_loss import SetLoss, targets_of_views
 from mmentity.models.layers.pixel_decoder import EntityPixelDecoder, PixelFeatures
 from mmentity.models.layers.positional_encoding import ViewSinePositionalEncoding
 from mmentity.models.layers.transformer_decoder import FusedDecoder
@@ -160,7 +160,8 @@ class EntityMask2FormerHead(Mask2FormerHead):
             Losses by name, those of earlier layers with the prefix ``d{i}.``.
         """
         output = self(x, batch_data_samples)
-        targets = [targets_in_view(sample.gt_instances, 0) for sample in batch_data_samples]
+        entities = [sample.gt_instances for sample in batch_data_samples]
+        targets = [views[0] for views in targets_of_views(entities)]
         return self.set_loss(output.cls_scores, output.masks, targets)
 
     def _decode_pixels(self, x: Sequence[Tensor]) -> PixelFeatures:

@@ -6,16 +6,23 @@ from typing import NamedTuple
 
 import torch
 from mmcv.ops import point_sample
-from mmdet.models.task_modules.assigners import BaseAssigner
+from mmdet.models.task_modules.assigners import HungarianAssigner
 from mmdet.models.utils import get_uncertain_point_coords_with_randomness
 from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from mmentity.models.heads.query_masks import QueryMasks, sample_masks
+from mmentity.models.transfers import move, move_together, to_host_together
 
-# masks whose points are drawn at a time: three times as many are drawn as are kept
+# query and entity of each pair, int64 ``(min(Q, K),)`` both, queries ascending
+Match = tuple[Tensor, Tensor]
+
+# masks whose points are drawn at a time on a CPU: three times as many are drawn as are kept
 MASK_CHUNK = 16
+# on a device as many as this memory holds, which are all of them in most batches
+POINT_BYTES = 1 << 29
 
 
 class MatchingPoints(NamedTuple):
@@ -30,12 +37,26 @@ class MatchingPoints(NamedTuple):
     masks: Tensor
 
 
-def targets_in_view(gt_instances: InstanceData, view: int) -> InstanceData:
-    """Entities that a view contains, with the masks ``(K', 1, H, W)`` of that view."""
-    is_seen = gt_instances.in_view[:, view]
-    return InstanceData(
-        labels=gt_instances.labels[is_seen], masks=gt_instances.masks[is_seen][:, view : view + 1]
-    )
+def targets_of_views(entities: Sequence[InstanceData]) -> list[list[InstanceData]]:
+    """Entities that each view contains, with the masks ``(K', 1, H, W)`` of that view.
+
+    Args:
+        entities: For each image ``labels`` ``(K,)``, ``masks`` ``(K, V, H, W)`` and
+            ``in_view`` bool ``(K, V)``.
+
+    Returns:
+        For each image those of its views.
+    """
+    seen = to_host_together([gt.in_view for gt in entities])
+    numbers = [torch.nonzero(column).flatten() for in_view in seen for column in in_view.unbind(1)]
+    on_device = iter(move_together(numbers, entities[0].labels.device))
+    return [
+        [
+            InstanceData(labels=gt.labels[number], masks=gt.masks[:, view : view + 1][number])
+            for view, number in zip(range(gt.masks.shape[1]), on_device)
+        ]
+        for gt in entities
+    ]
 
 
 @dataclass
@@ -47,7 +68,7 @@ class SetLoss:
     losses are divided by the number of ground-truth entities.
 
     Args:
-        assigner: Hungarian assigner of mmdet.
+        assigner: Hungarian assigner of mmdet, whose costs count.
         loss_cls: Classification loss.
         loss_mask: Cross-entropy of masks.
         loss_dice: Dice loss of masks.
@@ -57,7 +78,7 @@ class SetLoss:
         importance_sample_ratio: Share of the points that stay for being uncertain.
     """
 
-    assigner: BaseAssigner
+    assigner: HungarianAssigner
     loss_cls: Callable[..., Tensor]
     loss_mask: Callable[..., Tensor]
     loss_dice: Callable[..., Tensor]
@@ -88,9 +109,13 @@ class SetLoss:
             # one tensor for each image, so that the gradient of one is not as large as all
             features = [feature.float() for feature in masks[0].features]
             points = [self._matching_points(*pair) for pair in zip(features, targets)]
-            for layer, (scores, layer_masks) in enumerate(zip(cls_scores, masks)):
-                layer_masks = QueryMasks(layer_masks.embeds.float(), features)
-                values = self._losses_of_layer(scores.float(), layer_masks, targets, points)
+            cls_scores = [scores.float() for scores in cls_scores]
+            masks = [QueryMasks(layer.embeds.float(), features) for layer in masks]
+            matches = self.match(cls_scores, [layer.embeds for layer in masks], targets, points)
+            count = torch.full((1,), float(sum(len(gt.labels) for gt in targets)))
+            count = reduce_mean(move(count, features[0].device)).clamp(min=1)
+            for layer, arguments in enumerate(zip(cls_scores, masks, matches)):
+                values = self._losses_of_layer(*arguments, targets, count)
                 prefix = '' if layer == last else f'd{layer}.'
                 losses.update({prefix + name: value for name, value in values.items()})
         return losses
@@ -99,26 +124,24 @@ class SetLoss:
         self,
         cls_scores: Tensor,
         masks: QueryMasks,
+        matches: Sequence[Match],
         targets: Sequence[InstanceData],
-        points: Sequence[MatchingPoints],
+        count: Tensor,
     ) -> dict[str, Tensor]:
         """Compute the losses of one layer; those of masks sum over entity and view."""
         no_object = cls_scores.shape[-1] - 1
         labels = cls_scores.new_full(cls_scores.shape[:2], no_object, dtype=torch.long)
         matched_logits, matched_masks = [], []
-        for b, gt in enumerate(targets):
-            query, entity = self.match(cls_scores[b], masks.embeds[b], gt.labels, points[b])
+        for b, (gt, (query, entity)) in enumerate(zip(targets, matches)):
             labels[b, query] = gt.labels[entity]
             # each view is a mask of its own
             matched_logits.append(masks.logits_of(b, query).flatten(0, 1))
             matched_masks.append(gt.masks[entity].transpose(0, 1).flatten(0, 1))
 
-        class_weight = cls_scores.new_tensor(self.class_weight)
+        class_weight = move(torch.tensor(self.class_weight), cls_scores.device)
         loss_cls = self.loss_cls(
             cls_scores.flatten(0, 1), labels.flatten(), avg_factor=class_weight[labels].sum()
         )
-        count = cls_scores.new_tensor([sum(len(gt.labels) for gt in targets)])
-        count = reduce_mean(count).clamp(min=1)
         mask_logits = torch.cat(matched_logits)[:, None]
         if len(mask_logits) == 0:
             zero = mask_logits.sum()
@@ -142,26 +165,49 @@ class SetLoss:
 
     @torch.no_grad()
     def match(
-        self, cls_score: Tensor, mask_embed: Tensor, gt_labels: Tensor, points: MatchingPoints
-    ) -> tuple[Tensor, Tensor]:
-        """Assign the entities of an image to queries.
+        self,
+        cls_scores: Sequence[Tensor],
+        mask_embeds: Sequence[Tensor],
+        targets: Sequence[InstanceData],
+        points: Sequence[MatchingPoints],
+    ) -> list[list[Match]]:
+        """Assign the entities of each image to queries, in every layer of a pass.
+
+        The host computes the assignments; it waits for the costs of all of them once.
 
         Args:
-            cls_score: ``(Q, classes + 1)``.
-            mask_embed: ``(Q, C)``.
-            gt_labels: int64 ``(K,)``.
-            points: Features and ground truth at the points to compare.
+            cls_scores: Class logits of each layer, ``(B, Q, classes + 1)``.
+            mask_embeds: Of each layer, ``(B, Q, C)``.
+            targets: For each image ``labels`` ``(K,)``.
+            points: Features and ground truth at the points to compare, for each image.
 
         Returns:
-            Query and entity of each pair, int64 ``(min(Q, K),)`` both.
+            For each layer the match of each image.
         """
-        assigned = self.assigner.assign(
-            pred_instances=InstanceData(scores=cls_score, masks=mask_embed @ points.features),
-            gt_instances=InstanceData(labels=gt_labels, masks=points.masks),
-            img_meta={},
-        ).gt_inds
-        query = torch.nonzero(assigned > 0).squeeze(1)
-        return query, assigned[query] - 1
+        costs = [
+            self._cost(scores[b], embeds[b], gt, points[b])
+            for scores, embeds in zip(cls_scores, mask_embeds)
+            for b, gt in enumerate(targets)
+        ]
+        assigned = [
+            torch.from_numpy(numbers)
+            for cost in to_host_together(costs)
+            for numbers in linear_sum_assignment(cost.numpy())
+        ]
+        numbers = iter(move_together(assigned, costs[0].device))
+        return [[(next(numbers), next(numbers)) for _ in targets] for _ in cls_scores]
+
+    def _cost(
+        self, cls_score: Tensor, mask_embed: Tensor, gt: InstanceData, points: MatchingPoints
+    ) -> Tensor:
+        """Cost of every pair of query and entity of one image, ``(Q, K)``."""
+        predicted = InstanceData(scores=cls_score, masks=mask_embed @ points.features)
+        true = InstanceData(labels=gt.labels, masks=points.masks)
+        costs = [
+            cost(pred_instances=predicted, gt_instances=true, img_meta={})
+            for cost in self.assigner.match_costs
+        ]
+        return torch.stack(costs).sum(dim=0)
 
     @torch.no_grad()
     def _point_targets(self, mask_logits: Tensor, gt_masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,10 +221,18 @@ class SetLoss:
             Points ``(N, P, 2)`` as (x, y) in 0..1, and the ground truth ``(N, P)``.
         """
         points, targets = [], []
-        for logits, masks in zip(mask_logits.split(MASK_CHUNK), gt_masks.split(MASK_CHUNK)):
+        chunk = self._masks_at_a_time(gt_masks)
+        for logits, masks in zip(mask_logits.split(chunk), gt_masks.split(chunk)):
             points.append(self.uncertain_points(logits))
             targets.append(sample_masks(masks, points[-1]))
         return torch.cat(points), torch.cat(targets)
+
+    def _masks_at_a_time(self, gt_masks: Tensor) -> int:
+        if gt_masks.device.type == 'cpu':
+            return MASK_CHUNK
+        # places, logits and order of the points drawn; a mask with its border
+        drawn = 32 * int(self.oversample_ratio * self.num_points)
+        return max(MASK_CHUNK, POINT_BYTES // (drawn + gt_masks[0].numel()))
 
     def random_points(self, device: torch.device) -> Tensor:
         """Draw the points of the matching cost, ``(1, P, 2)`` as (x, y) in 0..1."""

@@ -65,9 +65,9 @@ def losses(reference):
     match = set_loss.match
 
     def recording_match(*args):
-        pair = match(*args)
-        matches.append([v.tolist() for v in pair])
-        return pair
+        layers = match(*args)
+        matches.extend([v.tolist() for v in pair] for pairs in layers for pair in pairs)
+        return layers
 
     set_loss.match = recording_match
     values = model.loss(data['inputs'], data['data_samples'])
