@@ -39,7 +39,8 @@ def pytest_configure(config):
         torch.zeros(1, device='cpu' if name == 'pretend' else name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise pytest.UsageError(f'--device {name}: PyTorch has no such device here: {reason}') from None
+        message = f'--device {name}: PyTorch has no such device here: {reason}'
+        raise pytest.UsageError(message) from None
 
 
 def pytest_collection_modifyitems(config, items):

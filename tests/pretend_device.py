@@ -187,7 +187,8 @@ class _Names(TorchFunctionMode):
         if func in (torch.tensor, torch.as_tensor) and _is_pretended(kwargs.get('device')):
             return func(*args, **{**kwargs, 'device': 'cpu'}).to(INSIDE)
         if func is torch.Tensor.new_tensor and isinstance(args[0], PretendTensor):
-            return torch.tensor(*args[1:], **{'dtype': args[0].dtype, **kwargs}).to(INSIDE)
+            options = {'dtype': args[0].dtype, **kwargs, 'device': 'cpu'}
+            return torch.tensor(*args[1:], **options).to(INSIDE)
         if func is torch.Tensor.cuda:
             return args[0].to(INSIDE, **kwargs)
         args, kwargs = tree_map(lambda x: INSIDE if _is_pretended(x) else x, (args, kwargs))

@@ -1,13 +1,17 @@
 """How often the host waits for a GPU, and that nothing mixes devices, seen without a GPU."""
 
+import copy
+
 import pytest
 import torch
+from mmengine.dataset import pseudo_collate
 
 from mmentity.models import EntityFusionHead
 from tests.models.fusion.test_class_aware import logits_of, sample_of
+from tests.models.heads.test_heads import NANO
+from tests.models.parity import build
+from tests.models.test_data_preprocessor import packed
 from tests.pretend_device import PRETEND, PretendCuda
-
-TASKS = ('entity', 'instance', 'semantic', 'panoptic')
 
 
 @pytest.fixture
@@ -75,15 +79,88 @@ def test_the_guard_finds_what_is_not_deterministic(pretend):
     assert pretend.nondeterministic == {'bincount': 1, 'cumsum': 1}
 
 
-def fuse(pretend, task, way, kind='blobs'):
-    """Waits of the second of two images of one size."""
-    head = EntityFusionHead(
-        3, 2, test_cfg={f'{task}_on': True, 'object_mask_thr': 0.2, 'iou_thr': 0.0, 'fusion': way}
-    )
+# how often the host may wait in the fusion of one image, if one of the same size came before
+FUSION_BUDGET = {
+    ('entity', 'dense'): 0,
+    ('entity', 'blocks'): 49,
+    ('instance', 'dense'): 5,
+    ('instance', 'blocks'): 5,
+    ('semantic', 'dense'): 0,
+    ('semantic', 'blocks'): 24,
+    ('panoptic', 'dense'): 3,
+    ('panoptic', 'blocks'): 14,
+}
+
+
+@pytest.mark.parametrize('kind', ['blobs', 'noise'])
+@pytest.mark.parametrize(('task', 'way'), FUSION_BUDGET)
+def test_fusion_waits_seldom_and_is_deterministic(pretend, task, way, kind):
+    test_cfg = {'object_mask_thr': 0.2, 'iou_thr': 0.0, 'fusion': way, f'{task}_on': True}
+    head = EntityFusionHead(3, 2, test_cfg=test_cfg)
     sample, low = sample_of((131, 177))
     torch.manual_seed(1)
-    cls_logits, mask_logits = 4 * torch.randn(1, 12, 6), logits_of(kind, 12, low)[None]
-    there = cls_logits.to(PRETEND), mask_logits.to(PRETEND)
+    logits = 4 * torch.randn(1, 12, 6), logits_of(kind, 12, low)[None]
+    there = [tensor.to(PRETEND) for tensor in logits]
     head.predict(*there, [sample])
     pretend.reset()
-    return head.predict(cls_logits, mask_logits, [sample])[0], head.predict(*there, [sample])[0]
+    result = head.predict(*there, [sample])[0]
+    assert pretend.syncs.total() <= FUSION_BUDGET[task, way], pretend.syncs
+    assert not pretend.nondeterministic
+    for name, expected in head.predict(*logits, [sample])[0].items():
+        for key, value in expected.all_items():
+            ours = getattr(result[name], key)
+            if isinstance(value, torch.Tensor):
+                assert ours.device == PRETEND, (name, key)
+                assert torch.allclose(ours.cpu(), value), (name, key)
+            else:
+                assert ours.rles == value.rles
+
+
+def nano(name):
+    """A nano model on the pretended device, and a batch of two images."""
+    views = 2 if name == 'cropformer' else 1
+    model = build(NANO.format(name), {'model.train_cfg.num_points': 64}).to(PRETEND)
+    batch = pseudo_collate([packed(image, [(60, 90), (60, 89)][:views]) for image in range(2)])
+    for sample in batch['data_samples']:
+        boxes = [(0, 0, 120, 80), (0, 0, 84, 56)][:views]
+        sample.set_metainfo({'view_boxes': boxes, 'ori_shape': (80, 120)})
+    return model, batch
+
+
+@pytest.mark.parametrize('name', ['cropformer', 'mask2former'])
+def test_prediction_never_waits(pretend, name):
+    """From the batch to the map: the writer of the results is the first who has to."""
+    model, batch = nano(name)
+    model.eval().panoptic_fusion_head.way = 'dense'
+    with torch.no_grad():
+        for _ in range(2):
+            pretend.reset()
+            data = model.data_preprocessor(copy.deepcopy(batch), False)
+            samples = model.predict(data['inputs'], data['data_samples'])
+    assert samples[0].pred_entity_map.ids.device == PRETEND
+    assert pretend.syncs.total() == 0, pretend.syncs
+    assert not pretend.nondeterministic
+
+
+@pytest.mark.parametrize(('name', 'passes'), [('cropformer', 2), ('mask2former', 1)])
+def test_a_training_step_waits_for_matching_only(pretend, name, passes):
+    """Once for what views contain, once for the costs of a pass; mmdet uploads class weights."""
+    model, batch = nano(name)
+    model.train()
+    head = model.panoptic_head
+    pretend.reset()
+    data = model.data_preprocessor(batch, True)
+    assert pretend.syncs.total() == 0, pretend.syncs
+    losses = model.loss(data['inputs'], data['data_samples'])
+    class_weights = passes * (head.num_transformer_decoder_layers + 1)
+    assert pretend.syncs.total() <= 1 + passes + class_weights, pretend.syncs
+    assert not pretend.nondeterministic
+    pretend.reset()
+    sum(losses.values()).backward()
+    assert pretend.syncs.total() == 0, pretend.syncs
+    assert head.query_feat.weight.grad.device == PRETEND
+    # what PyTorch itself has no deterministic way for: bilinear sampling
+    assert set(pretend.nondeterministic) <= {
+        'grid_sampler_2d_backward',
+        'upsample_bilinear2d_backward',
+    }

@@ -186,6 +186,7 @@ class _Fusion:
         queries = is_candidate.byte().argsort(dim=1, descending=True, stable=True)
         owners = self.owners.new_zeros((len(count), *self.grid.sides))
         owner_probs = torch.zeros(owners.shape, device=owners.device)
+        is_on_cpu = owners.device.type == 'cpu'
         for turn in range(queries.shape[1]):
             query = queries[:, turn]
             probs = self.probs.probs(query, group)
@@ -193,7 +194,10 @@ class _Fusion:
             owners += is_claimed * (query + 1).int()[:, None, None]
             owner_probs += probs.mul_(is_claimed)
             self._extend_boxes(query, group, probs.amax(dim=2), probs.amax(dim=1))
-            is_done = (owners.flatten(1).amin(dim=1) > 0) | (count == turn + 1)
+            # a device is asked seldom: a block that is done stays as it is
+            if not is_on_cpu and (turn + 1) & turn and turn + 1 < queries.shape[1]:
+                continue
+            is_done = (owners.flatten(1).amin(dim=1) > 0) | (count <= turn + 1)
             done, left = split_by(is_done)
             if len(done) == 0:
                 continue

@@ -6,6 +6,8 @@ from typing import NamedTuple, Union
 import torch
 from torch import Tensor
 
+from mmentity.models.transfers import move
+
 
 class QueryMasks(NamedTuple):
     """Masks as the products of an embedding for each query and a feature for each cell.
@@ -72,7 +74,8 @@ def sample_masks(masks: Tensor, points: Tensor) -> Tensor:
     count, height, width = masks.shape
     bordered = masks.new_zeros((count, height + 2, width + 2))
     bordered[:, 1:-1, 1:-1] = masks
-    cells = points * points.new_tensor([width, height]) + 0.5
+    size = torch.tensor([width, height], dtype=points.dtype)
+    cells = points * move(size, points.device) + 0.5
     low = cells.floor()
     right, below = (cells - low).unbind(-1)
     x, y = low.long().unbind(-1)

@@ -12,6 +12,7 @@ from mmcv.ops.multi_scale_deform_attn import (
 from torch import Tensor
 
 from mmentity.models.layers.sampled_sums import SampledSums, Samples, Sizes
+from mmentity.models.transfers import move
 
 AttentionWay = Literal['embedding_bag', 'compiled', 'grid_sample']
 
@@ -115,7 +116,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
         points = []
         for axis, size in enumerate(zip(*(size[::-1] for size in sizes))):
             # offsets are in cells of the level; centres of cells lie at halves
-            centres = reference_points[..., axis] * reference_points.new_tensor(size) - 0.5
+            length = move(torch.tensor(size, dtype=reference_points.dtype), query.device)
+            centres = reference_points[..., axis] * length - 0.5
             centres = centres.repeat_interleave(self.num_points, dim=-1)
             points.append(offsets[..., axis] + centres[..., None, :])
         x, y = points
@@ -138,7 +140,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         samples = self.samples(query, reference_points, sizes)
         by_level = (self.num_levels, self.num_points)
         points = torch.stack((samples.x, samples.y), dim=-1).unflatten(-2, by_level)
-        shapes = torch.tensor(sizes, device=query.device)
+        shapes = move(torch.tensor(sizes), query.device)
         locations = (points + 0.5) / shapes.flip(1)[:, None]
         attention = samples.attention.unflatten(-1, by_level)
         values = values.unflatten(-1, (self.num_heads, -1))
