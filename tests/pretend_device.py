@@ -11,7 +11,6 @@ from collections import Counter
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 PRETEND = torch.device('cuda', 0)
 # what C++ takes the tensors for: it has no memory and no driver
@@ -107,7 +106,7 @@ class PretendCuda:
     def run(self, func, args, kwargs):
         """Compute one operation."""
         name = func._schema.name.split('::')[1]
-        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.Tensor)]
+        tensors = list(_tensors((args, kwargs)))
         pretended = [isinstance(x, PretendTensor) for x in tensors]
         goes_there, device = any(pretended), kwargs.get('device')
         if device is not None:
@@ -116,14 +115,12 @@ class PretendCuda:
         self._check_devices(name, args, tensors, pretended)
         if any(pretended) or goes_there:
             self._count(name, args, kwargs, pretended, goes_there)
-        out = func(*tree_map(_real, args), **tree_map(_real, kwargs))
+        out = func(*_map(_real, args), **_map(_real, kwargs))
         if name[-1] == '_' and name[-2:] != '__':
             return args[0]
         if name == '_local_scalar_dense':
             return out
-        return tree_map(
-            lambda x: PretendTensor(x) if goes_there and isinstance(x, torch.Tensor) else x, out
-        )
+        return _map(PretendTensor, out) if goes_there else out
 
     @staticmethod
     def _check_devices(name, args, tensors, pretended):
@@ -166,8 +163,27 @@ class PretendCuda:
             self.nondeterministic[name] += 1
 
 
-def _real(value):
-    return value.real_tensor if isinstance(value, PretendTensor) else value
+def _real(tensor):
+    return tensor.real_tensor if isinstance(tensor, PretendTensor) else tensor
+
+
+def _map(function, value):
+    """Apply a function to the tensors of nested arguments."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_map(function, item) for item in value)
+    if isinstance(value, dict):
+        return {key: _map(function, item) for key, item in value.items()}
+    return value
+
+
+def _tensors(value):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
 
 
 class _Operations(TorchDispatchMode):
@@ -191,7 +207,9 @@ class _Names(TorchFunctionMode):
             return torch.tensor(*args[1:], **options).to(INSIDE)
         if func is torch.Tensor.cuda:
             return args[0].to(INSIDE, **kwargs)
-        args, kwargs = tree_map(lambda x: INSIDE if _is_pretended(x) else x, (args, kwargs))
+        args = [INSIDE if _is_pretended(arg) else arg for arg in args]
+        if _is_pretended(kwargs.get('device')):
+            kwargs = {**kwargs, 'device': INSIDE}
         return func(*args, **kwargs)
 
 

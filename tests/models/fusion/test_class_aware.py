@@ -27,15 +27,15 @@ def kind(request):
 
 
 @pytest.fixture(params=SIZES)
-def case(request, kind, monkeypatch):
+def case(request, kind, device, monkeypatch):
     for name, value in SMALL.items():
         monkeypatch.setattr(f'mmentity.models.fusion.{name}', value)
     torch.manual_seed(0)
     size = request.param
     boxes, shapes, padded = layout(*size)
     mask_logits = logits_of(kind, 12, [side // 4 for side in padded])
-    geometry = ViewGeometry(mask_logits.shape[-2:], boxes, shapes, padded, size, mask_logits.device)
-    return mask_logits, geometry, plain_probs(mask_logits, boxes, shapes, padded, size)
+    geometry = ViewGeometry(mask_logits.shape[-2:], boxes, shapes, padded, size, device)
+    return mask_logits.to(device), geometry, plain_probs(mask_logits, boxes, shapes, padded, size)
 
 
 @pytest.mark.parametrize('dense', [False, True])
@@ -45,7 +45,8 @@ def test_semantic_equals_the_plain_one(case, dense):
     scores = torch.einsum('qc,qhw->chw', class_probs.double(), probs)
     best = scores.topk(2, dim=0).values
     certain = best[0] - best[1] > 1e-5
-    classes = fuse_semantic(class_probs, mask_logits, geometry, dense=dense)
+    classes = fuse_semantic(class_probs.to(geometry.device), mask_logits, geometry, dense=dense)
+    classes = classes.cpu()
     assert torch.equal(classes[certain].long(), scores.argmax(0)[certain])
 
 
@@ -75,16 +76,23 @@ def test_panoptic_equals_the_plain_one(case, iou_thr, dense):
     weighted = scores.double().view(-1, 1, 1) * probs
     best = weighted.topk(2, dim=0).values
     expected, found = plain_panoptic(scores.double(), labels, probs, 2, iou_thr)
-    fused = fuse_panoptic(scores, labels, mask_logits, geometry, 2, iou_thr, dense=dense)
+    fused = fuse_panoptic(
+        scores.to(geometry.device), labels, mask_logits, geometry, 2, iou_thr, dense=dense
+    )
     certain = (best[0] - best[1] > 1e-5) & ((probs - 0.5).abs() > 1e-5).all(0)
     if certain.all():
         assert fused.labels == found
-        assert torch.equal(fused.segments, expected)
+        assert torch.equal(fused.segments.cpu(), expected)
 
 
 def test_instances_equal_the_plain_ones(case):
     mask_logits, geometry, probs = case
     masks = fuse_instances(mask_logits, geometry)
+    masks = masks._replace(
+        areas=masks.areas.cpu(),
+        boxes_xyxy_px=masks.boxes_xyxy_px.cpu(),
+        prob_sums=masks.prob_sums.cpu(),
+    )
     certain = (probs - 0.5).abs() > 1e-5
     decoded = torch.from_numpy(mask_utils.decode(masks.rles)).permute(2, 0, 1).bool()
     assert torch.equal(decoded[certain], (probs > 0.5)[certain])
@@ -112,19 +120,22 @@ def sample_of(size):
     return type('Sample', (), {'metainfo': meta})(), [side // 4 for side in padded]
 
 
-def predict(num_queries=12, num_classes=5, **test_cfg):
+def predict(device, num_queries=12, num_classes=5, **test_cfg):
     torch.manual_seed(1)
     sample, low = sample_of((40, 60))
     head = EntityFusionHead(3, num_classes - 3, test_cfg=test_cfg)
     cls_logits = 4 * torch.randn(1, num_queries, num_classes + 1)
-    return head.predict(cls_logits, logits_of('blobs', num_queries, low)[None], [sample])[0]
+    mask_logits = logits_of('blobs', num_queries, low)[None]
+    return head.predict(cls_logits.to(device), mask_logits.to(device), [sample])[0]
 
 
-def test_each_task_makes_its_results_only():
-    assert set(predict()) == {'pred_entity_map', 'pred_instances'}
-    assert set(predict(instance_on=True)) == {'pred_instances'}
-    assert set(predict(semantic_on=True)) == {'pred_sem_seg'}
-    everything = predict(entity_on=True, semantic_on=True, panoptic_on=True, instance_on=True)
+def test_each_task_makes_its_results_only(device):
+    assert set(predict(device)) == {'pred_entity_map', 'pred_instances'}
+    assert set(predict(device, instance_on=True)) == {'pred_instances'}
+    assert set(predict(device, semantic_on=True)) == {'pred_sem_seg'}
+    everything = predict(
+        device, entity_on=True, semantic_on=True, panoptic_on=True, instance_on=True
+    )
     assert set(everything) == {
         'pred_entity_map',
         'pred_instances',
@@ -134,9 +145,9 @@ def test_each_task_makes_its_results_only():
     }
 
 
-def test_overlapping_masks_beside_the_entities():
-    both = predict(entity_on=True, instance_on=True)
-    alone = predict(instance_on=True)['pred_instances']
+def test_overlapping_masks_beside_the_entities(device):
+    both = predict(device, entity_on=True, instance_on=True)
+    alone = predict(device, instance_on=True)['pred_instances']
     overlapping = both['pred_overlap_instances']
     assert torch.equal(overlapping.scores, alone.scores)
     assert overlapping.masks == alone.masks
@@ -147,8 +158,10 @@ def test_overlapping_masks_beside_the_entities():
     assert any(whole[q] > area[q] for q in whole)
 
 
-def test_panoptic_values_are_those_of_mmdet():
-    values = predict(panoptic_on=True, object_mask_thr=0.3, iou_thr=0.0)['pred_panoptic_seg']
+def test_panoptic_values_are_those_of_mmdet(device):
+    values = predict(device, panoptic_on=True, object_mask_thr=0.3, iou_thr=0.0)[
+        'pred_panoptic_seg'
+    ]
     assert values.sem_seg.shape == (1, 40, 60)
     found = values.sem_seg.unique().tolist()
     classes = [value % 1000 for value in found]
@@ -156,39 +169,41 @@ def test_panoptic_values_are_those_of_mmdet():
     assert sorted(things) == list(range(1, len(things) + 1))
     assert all(value < 1000 for value in found if value % 1000 >= 3)
     assert set(classes) <= {0, 1, 2, 3, 4, 5}
-    nothing = predict(panoptic_on=True, object_mask_thr=1.0)['pred_panoptic_seg']
+    nothing = predict(device, panoptic_on=True, object_mask_thr=1.0)['pred_panoptic_seg']
     assert nothing.sem_seg.unique().tolist() == [5]
 
 
-def test_instances_are_things_in_descending_score():
-    instances = predict(instance_on=True, max_per_image=20)['pred_instances']
+def test_instances_are_things_in_descending_score(device):
+    instances = predict(device, instance_on=True, max_per_image=20)['pred_instances']
     assert 0 < len(instances) <= 20
     assert (instances.labels < 3).all()
     assert (instances.scores.diff() <= 0).all()
     areas = torch.from_numpy(mask_utils.area(instances.masks.rles).astype('int64'))
-    assert torch.equal(areas, instances.areas)
-    decoded = predict(instance_on=True, max_per_image=20, masks='bool')['pred_instances'].masks
+    assert torch.equal(areas, instances.areas.cpu())
+    decoded = predict(device, instance_on=True, max_per_image=20, masks='bool')[
+        'pred_instances'
+    ].masks
     assert torch.equal(decoded.flatten(1).sum(1), instances.areas)
 
 
-def test_no_thing_at_all():
+def test_no_thing_at_all(device):
     instances = predict(
-        num_classes=5, num_queries=1, instance_on=True, max_per_image=1, masks='bool'
+        device, num_classes=5, num_queries=1, instance_on=True, max_per_image=1, masks='bool'
     )
     assert instances['pred_instances'].masks.shape[1:] == (40, 60)
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
-def test_results_are_made_in_float32(dtype):
+def test_results_are_made_in_float32(dtype, device):
     """Whatever the precision of the logits, and under autocast too."""
     torch.manual_seed(1)
     sample, low = sample_of((40, 60))
     tasks = {f'{task}_on': True for task in ('entity', 'instance', 'semantic', 'panoptic')}
     head = EntityFusionHead(3, 2, test_cfg={**tasks, 'object_mask_thr': 0.2})
-    cls_logits = (4 * torch.randn(1, 12, 6)).to(dtype)
-    mask_logits = logits_of('blobs', 12, low)[None].to(dtype)
+    cls_logits = (4 * torch.randn(1, 12, 6)).to(device, dtype)
+    mask_logits = logits_of('blobs', 12, low)[None].to(device, dtype)
     expected = head.predict(cls_logits.float(), mask_logits.float(), [sample])[0]
-    with torch.autocast('cpu', dtype=torch.bfloat16):
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         result = head.predict(cls_logits, mask_logits, [sample])[0]
     assert torch.equal(result['pred_entity_map'].ids, expected['pred_entity_map'].ids)
     assert torch.equal(result['pred_sem_seg'].data, expected['pred_sem_seg'].data)
