@@ -7,6 +7,8 @@ host wait for the device is counted, and what raises under
 """
 
 from collections import Counter
+from contextlib import ExitStack
+from unittest import mock
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -89,14 +91,13 @@ class PretendCuda:
         assert PretendCuda.current is None, 'one device is enough'
         PretendCuda.current = self
         self.reset()
-        self._modes = (_Names(), _Operations())
-        for mode in self._modes:
-            mode.__enter__()
+        self._stack = ExitStack()
+        for context in (_Names(), _Operations(), *_memory(free=1 << 30)):
+            self._stack.enter_context(context)
         return self
 
     def __exit__(self, *error):
-        for mode in reversed(self._modes):
-            mode.__exit__(*error)
+        self._stack.__exit__(*error)
         PretendCuda.current = None
 
     def reset(self):
@@ -108,6 +109,8 @@ class PretendCuda:
         name = func._schema.name.split('::')[1]
         tensors = list(_tensors((args, kwargs)))
         pretended = [isinstance(x, PretendTensor) for x in tensors]
+        if any(x.device == INSIDE for x in tensors):
+            raise RuntimeError(f'aten::{name} got a tensor that was made past this device')
         goes_there, device = any(pretended), kwargs.get('device')
         if device is not None:
             goes_there = torch.device(device).type in (INSIDE.type, PRETEND.type)
@@ -163,6 +166,15 @@ class PretendCuda:
             self.nondeterministic[name] += 1
 
 
+def _memory(free):
+    """What PyTorch tells of the memory of the device, bytes."""
+    values = {'mem_get_info': (free, free), 'memory_reserved': 0, 'memory_allocated': 0}
+    return [
+        mock.patch.object(torch.cuda, name, lambda device=None, value=value: value)
+        for name, value in values.items()
+    ]
+
+
 def _real(tensor):
     return tensor.real_tensor if isinstance(tensor, PretendTensor) else tensor
 
@@ -205,12 +217,23 @@ class _Names(TorchFunctionMode):
         if func is torch.Tensor.new_tensor and isinstance(args[0], PretendTensor):
             options = {'dtype': args[0].dtype, **kwargs, 'device': 'cpu'}
             return torch.tensor(*args[1:], **options).to(INSIDE)
+        if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__):
+            args = (args[0], _index(args[0], args[1]), *args[2:])
         if func is torch.Tensor.cuda:
             return args[0].to(INSIDE, **kwargs)
         args = [INSIDE if _is_pretended(arg) else arg for arg in args]
         if _is_pretended(kwargs.get('device')):
             kwargs = {**kwargs, 'device': INSIDE}
         return func(*args, **kwargs)
+
+
+def _index(tensor, index):
+    """Numbers in a list become a tensor as PyTorch makes one of them, but in our sight."""
+    if isinstance(index, tuple):
+        return tuple(_index(tensor, part) for part in index)
+    if isinstance(index, list) and isinstance(tensor, PretendTensor):
+        return torch.tensor(index).to(INSIDE)
+    return index
 
 
 def _is_pretended(value):

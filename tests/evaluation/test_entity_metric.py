@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -28,7 +29,7 @@ def ground_truth_of(annotations, height, width):
     }
 
 
-def samples_of(gt, predictions):
+def samples_of(gt, predictions, device):
     """Samples whose predictions are the masks of a COCO result json."""
     for image in gt['images']:
         size = image['height'], image['width']
@@ -37,20 +38,25 @@ def samples_of(gt, predictions):
         rles = [p['segmentation'] for p in predicted]
         yield {
             'img_id': image['id'],
-            'pred_entity_map': {'ids': EntityMap.from_segmentations(rles, *size).ids},
-            'pred_instances': {'scores': np.array([p['score'] for p in predicted]), 'masks': rles},
+            'pred_entity_map': {
+                'ids': torch.from_numpy(EntityMap.from_segmentations(rles, *size).ids).to(device)
+            },
+            'pred_instances': {
+                'scores': torch.tensor([p['score'] for p in predicted]).double().to(device),
+                'masks': rles,
+            },
             **ground_truth_of(annotations, *size),
         }
 
 
 @pytest.mark.parametrize('case', CASES)
-def test_reference_cases(reference, case, monkeypatch):
+def test_reference_cases(reference, case, device, monkeypatch):
     expected = json.loads((reference.folder / 'ap_e_cases.json').read_text())['cases'][case]
     gt = json.loads((reference.folder / expected['ground_truth']).read_text())
     predictions = json.loads((reference.folder / expected['predictions']).read_text())
     metric = EntityMetric(overlap=True)
     # map and masks hold the same predictions: both ways must give the same metrics
-    metric.process({}, list(samples_of(gt, predictions)))
+    metric.process({}, list(samples_of(gt, predictions, device)))
     metrics = metric.compute_metrics(metric.results)
     for letter in ('e', ''):
         ours = np.array([metrics[name.format(letter)] for name in ORDER])

@@ -55,14 +55,14 @@ def build_with_weights(reference, info, config, options=None):
     return model
 
 
-def with_same_weights(plain, ours):
+def with_same_weights(plain, ours, device='cpu'):
     """Give a module of another package and ours the same random weights, in eval mode."""
     torch.manual_seed(0)
     for parameter in plain.parameters():
         nn.init.normal_(parameter, std=0.3)
     assert list(ours.state_dict()) == list(plain.state_dict())
     ours.load_state_dict(plain.state_dict())
-    return plain.eval(), ours.eval()
+    return plain.eval().to(device), ours.eval().to(device)
 
 
 def run_tool(name, *arguments):

@@ -21,10 +21,10 @@ def packed(image, shapes):
     return {'inputs': inputs, 'data_samples': sample}
 
 
-def test_images_and_views_stay_in_order_through_the_loader():
+def test_images_and_views_stay_in_order_through_the_loader(device):
     """Three images of two views: a transposed batch would show."""
     shapes = [(30, 40), (31, 39)]
-    preprocessor = MultiViewDataPreprocessor(mean=(0, 0, 0), std=(1, 1, 1))
+    preprocessor = MultiViewDataPreprocessor(mean=(0, 0, 0), std=(1, 1, 1)).to(device)
     batch = pseudo_collate([packed(image, shapes) for image in range(3)])
     data = preprocessor(batch, training=True)
     assert data['inputs'].shape == (3, 2, 3, 32, 64)
@@ -43,12 +43,13 @@ def test_padding_is_zero_after_normalisation_and_channels_turn():
     assert data['data_samples'][0].batch_input_shape == (32, 32)
 
 
-def test_targets():
-    data = MultiViewDataPreprocessor()(
+def test_targets(device):
+    data = MultiViewDataPreprocessor().to(device)(
         {k: [v] for k, v in packed(0, [(5, 6), (4, 6)]).items()}, training=True
     )
     gt = data['data_samples'][0].gt_instances
     assert gt.masks.shape == (2, 2, 32, 32)
+    assert gt.masks.device == gt.in_view.device == device
     assert gt.masks.sum((2, 3)).tolist() == [[0, 24], [0, 0]]
     assert gt.in_view.tolist() == [[False, True], [False, False]]
     assert 'gt_view_maps' not in data['data_samples'][0]

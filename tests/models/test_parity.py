@@ -7,7 +7,7 @@ from mmdet.structures import DetDataSample
 from pycocotools import mask as mask_utils
 
 from mmentity.models import EntityFusionHead
-from mmentity.models.fusion.entities import fuse_entities
+from mmentity.models.fusion.entities import FusedMasks, fuse_entities
 from mmentity.models.fusion.geometry import ViewGeometry
 from mmentity.models.fusion.panoptic import fuse_panoptic
 from mmentity.models.fusion.semantic import fuse_semantic, semantic_scores
@@ -17,13 +17,13 @@ TINY = '_base_/models/cropformer_swin-t.py'
 
 
 def largest(ours, official):
-    ours = ours.detach().numpy() if isinstance(ours, torch.Tensor) else np.asarray(ours)
+    ours = ours.detach().cpu().numpy() if isinstance(ours, torch.Tensor) else np.asarray(ours)
     assert ours.shape == official.shape
     return np.abs(ours.astype(np.float64) - official).max(initial=0)
 
 
 def quantiles(ours, official):
-    difference = np.abs(ours.detach().numpy() - official)
+    difference = np.abs(ours.detach().cpu().numpy() - official)
     return np.median(difference), np.quantile(difference, 0.999)
 
 
@@ -45,6 +45,7 @@ def uncertain_pixels(arrays, width, prefix=''):
 
 def assert_same_result(sample, arrays, map_share=1.0, score_tolerance=1e-4):
     """Compare the final map and scores; rows are matched by their query."""
+    sample = sample.cpu()
     instances = sample.pred_instances
     scores = instances.scores.numpy()
     assert (np.diff(scores) <= 0).all()
@@ -68,9 +69,9 @@ def assert_same_result(sample, arrays, map_share=1.0, score_tolerance=1e-4):
 
 
 @pytest.fixture(scope='module')
-def tiny(reference):
+def tiny(reference, device):
     info, arrays = reference.load('cropformer_swin_tinycfg')
-    model = build_with_weights(reference, info, TINY, tiny_options())
+    model = build_with_weights(reference, info, TINY, tiny_options()).to(device)
     views = [torch.from_numpy(arrays['image_full']), *torch.from_numpy(arrays['image_crop'])]
     inputs = [torch.stack(views).flip(1)]
     data = model.data_preprocessor({'inputs': inputs, 'data_samples': [as_sample(info, arrays)]})
@@ -156,7 +157,7 @@ CASES = (
 
 @pytest.mark.parametrize('block_cells', [10, 3])
 @pytest.mark.parametrize('case', CASES)
-def test_postprocess_cases(reference, case, block_cells, monkeypatch):
+def test_postprocess_cases(reference, case, block_cells, device, monkeypatch):
     monkeypatch.setattr('mmentity.models.fusion.entities.BLOCK_CELLS', block_cells)
     _, arrays = reference.load('postprocess_cases')
     arrays = {name.split('/')[1]: arrays[name] for name in arrays if name.startswith(f'{case}/')}
@@ -165,7 +166,7 @@ def test_postprocess_cases(reference, case, block_cells, monkeypatch):
     class_scores = torch.from_numpy(arrays['pred_cls']).softmax(-1)[order, 0]
     assert largest(class_scores, arrays['class_scores']) < 1e-6
     height, width = (int(v) for v in arrays['original_size'])
-    mask_logits = torch.from_numpy(arrays['pred_masks_low'])[order]
+    mask_logits = torch.from_numpy(arrays['pred_masks_low'])[order].to(device)
     geometry = ViewGeometry(
         mask_logits.shape[-2:],
         [[0, 0, width, height], *arrays['crop_region'].tolist()],
@@ -174,7 +175,7 @@ def test_postprocess_cases(reference, case, block_cells, monkeypatch):
         (height, width),
         mask_logits.device,
     )
-    fused = fuse_entities(mask_logits, geometry)
+    fused = FusedMasks(*(tensor.cpu() for tensor in fuse_entities(mask_logits, geometry)))
     certain = ~uncertain_pixels(arrays, width)
     assert np.array_equal(fused.owners.numpy()[certain], arrays['id_map'][certain])
     scores = class_scores * fused.prob_sums / (fused.areas + 1e-6)
@@ -186,17 +187,17 @@ TEN_SIZE = (121, 170)
 
 
 @pytest.fixture(scope='module')
-def ten(reference):
+def ten(reference, device):
     """Logits of a 10 class head, where they lie, and the official results."""
     info, arrays = reference.load('mask2former_swin_t')
     arrays = {name[4:]: arrays[name] for name in arrays if name.startswith('ten/')}
-    mask_logits = torch.from_numpy(arrays['mask_low'])[:, None]
+    mask_logits = torch.from_numpy(arrays['mask_low'])[:, None].to(device)
     height, width = TEN_SIZE
     low = mask_logits.shape[-2:]
     geometry = ViewGeometry(
         low, [[0, 0, width, height]], [(75, 107)], (80, 112), TEN_SIZE, mask_logits.device
     )
-    probs = torch.from_numpy(arrays['mask_cls']).softmax(dim=-1)
+    probs = torch.from_numpy(arrays['mask_cls']).to(device).softmax(dim=-1)
     return info, arrays, probs, mask_logits, geometry
 
 
@@ -209,9 +210,11 @@ def test_semantic_inference(ten, block_side, monkeypatch):
     assert largest(scores[:, ::2, ::2], arrays['semantic_s2']) < 1e-4
     unsure = np.unpackbits(arrays['semantic_margin_small'], axis=1)[:, : TEN_SIZE[1]].astype(bool)
     certain = ~unsure
-    assert np.array_equal(scores.argmax(0).numpy()[certain], arrays['semantic_argmax'][certain])
+    assert np.array_equal(
+        scores.argmax(0).cpu().numpy()[certain], arrays['semantic_argmax'][certain]
+    )
     classes = fuse_semantic(probs[:, :-1], mask_logits, geometry)
-    assert np.array_equal(classes.numpy()[certain], arrays['semantic_argmax'][certain])
+    assert np.array_equal(classes.cpu().numpy()[certain], arrays['semantic_argmax'][certain])
     assert certain.mean() > 0.9
 
 
@@ -232,7 +235,7 @@ def test_panoptic_inference(ten, name, monkeypatch):
         iou_thr=expected['overlap_threshold'],
     )
     assert fused.labels == [segment['category_id'] for segment in expected['segments_info']]
-    assert (fused.segments.numpy() == arrays[f'panoptic_{name}']).mean() >= 0.999
+    assert (fused.segments.cpu().numpy() == arrays[f'panoptic_{name}']).mean() >= 0.999
 
 
 @pytest.mark.parametrize(
@@ -251,8 +254,8 @@ def test_instance_inference(ten, prefix, things_only):
     clear = np.append(gaps > 1e-5, True) & np.append(True, gaps > 1e-5)
     assert clear.mean() > 0.9
     for key, ours in (('labels', instances.labels), ('query', instances.query_inds)):
-        assert np.array_equal(ours.numpy()[clear], arrays[f'{prefix}_{key}'][clear]), key
-    areas = instances.areas.numpy()[clear]
+        assert np.array_equal(ours.cpu().numpy()[clear], arrays[f'{prefix}_{key}'][clear]), key
+    areas = instances.areas.cpu().numpy()[clear]
     assert np.abs(areas - arrays[f'{prefix}_areas'][clear]).max() <= 2
     if not things_only:
         masks = mask_utils.decode(instances.masks.rles)[::2, ::2].transpose(2, 0, 1)
@@ -261,12 +264,12 @@ def test_instance_inference(ten, prefix, things_only):
         assert (masks[clear] == expected[clear]).mean() > 0.9999
 
 
-def load_swin_t(reference, info, options=None):
+def load_swin_t(reference, info, device, options=None):
     """Model, arrays and input of the fixture of Swin-T."""
     from mmentity.datasets.transforms import PackEntityInputs, ResizeViews
 
     config = '_base_/models/mask2former_swin-t.py'
-    model = build_with_weights(reference, info, config, options)
+    model = build_with_weights(reference, info, config, options).to(device)
     image = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
     assert reference.recipe.digest(image) == info['image']['crc32']
     results = {
@@ -279,9 +282,9 @@ def load_swin_t(reference, info, options=None):
 
 
 @pytest.fixture(scope='module')
-def swin_t(reference):
+def swin_t(reference, device):
     info, arrays = reference.load('mask2former_swin_t')
-    model, packed = load_swin_t(reference, info)
+    model, packed = load_swin_t(reference, info, device)
     return model, arrays, packed
 
 
@@ -309,7 +312,7 @@ def test_mask2former_swin_t(swin_t):
     assert_same_result(sample, arrays, map_share=0.999, score_tolerance=1e-3)
 
 
-def test_mask2former_swin_t_of_ten_classes(reference):
+def test_mask2former_swin_t_of_ten_classes(reference, device):
     info, arrays = reference.load('mask2former_swin_t')
     more = {entry['name']: entry for entry in info['state_dict_ten']}
     info['state_dict'] = [more.get(entry['name'], entry) for entry in info['state_dict']]
@@ -318,7 +321,7 @@ def test_mask2former_swin_t_of_ten_classes(reference):
         'model.panoptic_head.loss_cls.class_weight': [1.0] * 10 + [0.1],
         'model.panoptic_fusion_head.num_things_classes': 10,
     }
-    model, packed = load_swin_t(reference, info, options)
+    model, packed = load_swin_t(reference, info, device, options)
     data = {'inputs': [packed['inputs']], 'data_samples': [packed['data_samples']]}
     data = model.data_preprocessor(data)
     with torch.no_grad():
@@ -331,11 +334,11 @@ def test_mask2former_swin_t_of_ten_classes(reference):
 
 
 @pytest.mark.slow
-def test_cropformer_hornet_l(reference):
+def test_cropformer_hornet_l(reference, device):
     from mmentity.datasets.transforms import CropViews, PackEntityInputs, ResizeViews
 
     info, arrays = reference.load('cropformer_hornet_l_384')
-    model = build_with_weights(reference, info, 'cropformer_hornet-l_3x.py')
+    model = build_with_weights(reference, info, 'cropformer_hornet-l_3x.py').to(device)
     image = reference.recipe.image(*(info['image'][k] for k in ('height', 'width', 'seed')))
     results = {
         'img': np.ascontiguousarray(image[..., ::-1]),

@@ -59,6 +59,7 @@ def test_the_guard_finds_what_a_gpu_would_refuse(pretend):
         ('new_tensor', lambda x: x.new_tensor([1.0]), 1),
         ('upload without waiting', lambda x: torch.ones(2).to(x.device, non_blocking=True), 0),
         ('numbers', lambda x: x[torch.zeros(2, dtype=torch.long, device=x.device)], 0),
+        ('list', lambda x: x[:, [0, 2]], 1),
         ('arithmetic', lambda x: (x @ x.T).sigmoid().amax(dim=0), 0),
     ],
 )

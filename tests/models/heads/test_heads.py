@@ -12,13 +12,13 @@ from tests.models.parity import build
 NANO = '_base_/models/{}_swin-nano.py'
 
 
-def features(views):
+def features(views, device='cpu'):
     torch.manual_seed(0)
     sides = ((24, 16), (48, 8), (96, 4), (192, 2))
-    return tuple(torch.randn(views, c, side, side) for c, side in sides)
+    return tuple(torch.randn(views, c, side, side).to(device) for c, side in sides)
 
 
-def samples(count, entities, views):
+def samples(count, entities, views, device='cpu'):
     made = []
     for _ in range(count):
         sample = DetDataSample(metainfo={'batch_input_shape': (64, 64)})
@@ -28,25 +28,27 @@ def samples(count, entities, views):
             masks=masks,
             in_view=masks.flatten(2).any(-1),
         )
-        made.append(sample)
+        made.append(sample.to(device))
     return made
 
 
 @pytest.mark.parametrize(
     ('model', 'views'), [('cropformer', 2), ('cropformer', 5), ('mask2former', 1)]
 )
-def test_shapes(model, views):
-    head = build(NANO.format(model)).panoptic_head
-    cls_logits, mask_logits = head.predict(features(3 * views), samples(3, 2, views))
+def test_shapes(model, views, device):
+    head = build(NANO.format(model)).panoptic_head.to(device)
+    inputs = features(3 * views, device), samples(3, 2, views, device)
+    cls_logits, mask_logits = head.predict(*inputs)
     assert cls_logits.shape == (3, 30, 2)
     assert mask_logits.shape == (3, 30, views, 16, 16)
 
 
 @pytest.mark.parametrize('entities', [0, 1, 40])
 @pytest.mark.parametrize(('model', 'views'), [('cropformer', 2), ('mask2former', 1)])
-def test_losses_with_none_few_and_more_entities_than_queries(model, views, entities):
-    head = build(NANO.format(model), {'model.train_cfg.num_points': 64}).panoptic_head
-    losses = head.loss(features(2 * views), samples(2, entities, views))
+def test_losses_with_none_few_and_more_entities_than_queries(model, views, entities, device):
+    head = build(NANO.format(model), {'model.train_cfg.num_points': 64})
+    head = head.panoptic_head.to(device)
+    losses = head.loss(features(2 * views, device), samples(2, entities, views, device))
     assert len(losses) == 12 * views
     total = sum(losses.values())
     assert torch.isfinite(total)
@@ -96,10 +98,10 @@ def test_num_queries_must_be_positive():
         build(NANO.format('mask2former'), {'model.panoptic_head.num_queries': 0})
 
 
-def test_association_merges_views_into_the_whole_image():
+def test_association_merges_views_into_the_whole_image(device):
     torch.manual_seed(0)
-    association = QueryAssociation(32, 4, 64, num_layers=2).eval()
-    queries, embed = torch.randn(2, 3, 7, 32), torch.randn(7, 32)
+    association = QueryAssociation(32, 4, 64, num_layers=2).eval().to(device)
+    queries, embed = torch.randn(2, 3, 7, 32).to(device), torch.randn(7, 32).to(device)
     merged = association(queries, embed)
     assert merged.shape == (2, 7, 32)
     # the crops are a set: their order does not matter, the place of the whole image does
@@ -107,10 +109,10 @@ def test_association_merges_views_into_the_whole_image():
     assert not torch.allclose(merged, association(queries[:, [1, 0, 2]], embed), atol=1e-2)
 
 
-def test_attention_masks_open_where_a_mask_is_empty():
-    features = torch.ones(1, 1, 64, 2, 2)
+def test_attention_masks_open_where_a_mask_is_empty(device):
+    features = torch.ones(1, 1, 64, 2, 2, device=device)
     features[..., 0, 0] = -1
-    embed = torch.stack([torch.ones(64), -torch.ones(64), torch.zeros(64)])[None]
+    embed = torch.stack([torch.ones(64), -torch.ones(64), torch.zeros(64)])[None].to(device)
     blocked = attention_mask(QueryMasks(embed, features))
     assert blocked.shape == (1, 3, 4)
     assert blocked[0].tolist() == [

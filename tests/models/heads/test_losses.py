@@ -41,12 +41,12 @@ def training_sample(reference, entry, draw, monkeypatch):
 
 
 @pytest.fixture(scope='module')
-def losses(reference):
+def losses(reference, device):
     info, arrays = reference.load('train_losses_tinycfg')
     model = build_with_weights(
         reference, info, '_base_/models/cropformer_swin-t.py', tiny_options(drop_path_rate=0.0)
     )
-    model.train()
+    model.to(device).train()
     with pytest.MonkeyPatch.context() as monkeypatch:
         packed = [
             training_sample(reference, entry, draw, monkeypatch)
@@ -57,7 +57,7 @@ def losses(reference):
         {'inputs': inputs, 'data_samples': [sample['data_samples'] for sample in packed]},
         training=True,
     )
-    points = torch.from_numpy(arrays['points'])
+    points = torch.from_numpy(arrays['points']).to(device)
     set_loss = model.panoptic_head.set_loss
     set_loss.random_points = lambda device: points[None]
     set_loss.uncertain_points = lambda logits: points.expand(len(logits), -1, -1)
@@ -79,15 +79,17 @@ def test_targets(losses):
     assert list(data['data_samples'][0].batch_input_shape) == arrays['padded_size'].tolist()
     for b, sample in enumerate(data['data_samples']):
         gt: InstanceData = sample.gt_instances
-        assert np.array_equal(gt.masks.numpy(), arrays[f'target3d_masks_image{b}'].astype(bool))
-        assert np.array_equal(gt.in_view.numpy(), arrays[f'target3d_ids_image{b}'] >= 0)
+        assert np.array_equal(
+            gt.masks.cpu().numpy(), arrays[f'target3d_masks_image{b}'].astype(bool)
+        )
+        assert np.array_equal(gt.in_view.cpu().numpy(), arrays[f'target3d_ids_image{b}'] >= 0)
         for v, name in enumerate(('full', 'crop')):
             h, w = sample.view_shapes[v]
             view = inputs[b][v][:, :h, :w]
             official = arrays[f'image{b}_{name}'].reshape(3, h, w)
             assert np.array_equal(view.flip(0).numpy(), official)
             seen = gt.masks[gt.in_view[:, v]][:, v]
-            assert np.array_equal(seen.numpy(), arrays[f'target2d_masks_view{2 * b + v}'])
+            assert np.array_equal(seen.cpu().numpy(), arrays[f'target2d_masks_view{2 * b + v}'])
 
 
 def test_every_loss(losses):
@@ -136,10 +138,10 @@ def test_outputs_in_training_mode(losses):
         features = model.extract_feat(data['inputs'])
         per_view, cross_view = model.panoptic_head(features, data['data_samples'])
     for output, suffix in ((per_view, '2d'), (cross_view, '3d')):
-        masks = output.masks[-1].logits()[..., ::2, ::2].numpy()
+        masks = output.masks[-1].logits()[..., ::2, ::2].cpu().numpy()
         masks = masks.squeeze(2) if suffix == '2d' else masks
-        logits = output.cls_scores[-1].numpy()
+        logits = output.cls_scores[-1].cpu().numpy()
         assert np.abs(logits - arrays[f'pred_logits_{suffix}']).max() < 1e-4
         assert np.abs(masks - arrays[f'pred_masks_{suffix}_s2']).max() < 1e-3
-        aux = np.stack([score.numpy() for score in output.cls_scores[:-1]])
+        aux = np.stack([score.cpu().numpy() for score in output.cls_scores[:-1]])
         assert np.abs(aux - arrays[f'aux_logits_{suffix}']).max() < 1e-4

@@ -90,6 +90,21 @@ def test_encoder_equals_the_plain_one(way, monkeypatch):
     assert torch.allclose(ours(query=query, **inputs), expected, atol=1e-4), 'with a gradient'
 
 
+def test_a_device_equals_the_cpu(device):
+    """In the way that it has, with gradients."""
+    _, ours = both(32, 4, num_levels=2, num_points=3)
+    query, points = torch.randn(2, 41, 32), torch.rand(2, 41, 2, 2)
+    results = []
+    for place in ('cpu', device):
+        ours.to(place).zero_grad()
+        inputs = {'reference_points': points.to(place), 'spatial_shapes': SIZES}
+        result = ours(query.to(place), **inputs)
+        result.square().sum().backward()
+        results.append((result.detach().cpu(), ours.value_proj.weight.grad.cpu()))
+    for expected, value in zip(*results):
+        assert torch.allclose(value, expected, rtol=1e-3, atol=1e-3 * expected.abs().max())
+
+
 def test_what_is_not_a_number_stays_so_and_harms_nothing_else(way):
     _, ours = both(32, 4, num_levels=1)
     query = torch.randn(1, 12, 32)

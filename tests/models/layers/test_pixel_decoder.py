@@ -32,25 +32,29 @@ CONFIG = ConfigDict(
 )
 
 
-@pytest.fixture
-def decoders():
+def decoders_on(device):
     plain = MSDeformAttnPixelDecoder(**copy.deepcopy(CONFIG))
-    return with_same_weights(plain, EntityPixelDecoder(**copy.deepcopy(CONFIG)))
+    return with_same_weights(plain, EntityPixelDecoder(**copy.deepcopy(CONFIG)), device)
 
 
-def features(batch_size=2):
+@pytest.fixture
+def decoders(device):
+    return decoders_on(device)
+
+
+def features(device='cpu', batch_size=2):
     torch.manual_seed(1)
     return [
-        torch.randn(batch_size, channels, 40 // 2**level, 56 // 2**level)
+        torch.randn(batch_size, channels, 40 // 2**level, 56 // 2**level).to(device)
         for level, channels in enumerate(CHANNELS)
     ]
 
 
 @pytest.mark.parametrize('with_gradient', [False, True])
-def test_equals_the_plain_one(decoders, with_gradient):
+def test_equals_the_plain_one(decoders, with_gradient, device):
     with torch.set_grad_enabled(with_gradient):
         (expected, expected_levels), (mask_features, levels) = (
-            decoder(features()) for decoder in decoders
+            decoder(features(device)) for decoder in decoders
         )
     assert torch.allclose(mask_features, expected, rtol=1e-4, atol=1e-3)
     assert len(levels) == len(expected_levels) == 3
@@ -59,21 +63,21 @@ def test_equals_the_plain_one(decoders, with_gradient):
         assert torch.allclose(level, expected_level, rtol=1e-4, atol=1e-3)
 
 
-def test_encoded_maps_lie_in_memory_as_feature_maps(decoders):
+def test_encoded_maps_lie_in_memory_as_feature_maps(decoders, device):
     """So that the levels are cut out and resized without copies."""
     with torch.no_grad():
-        levels = decoders[1](features()).multi_scale
+        levels = decoders[1](features(device)).multi_scale
     starts = {level.untyped_storage().data_ptr() for level in levels}
     assert len(starts) == 1
     assert all(level[0, 0].is_contiguous() for level in levels)
 
 
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
-def test_can_be_traced(decoders):
+def test_can_be_traced():
     class MaskFeatures(nn.Module):
         def __init__(self):
             super().__init__()
-            self.decoder = decoders[1]
+            self.decoder = decoders_on('cpu')[1]
 
         def forward(self, *maps):
             return self.decoder(maps).mask_features
