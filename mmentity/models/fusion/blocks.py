@@ -146,8 +146,7 @@ class Grid:
 @lru_cache(maxsize=KEPT)
 def grid_of(geometry: ViewGeometry, side: int) -> Grid:
     """Cut an image into blocks of at most this side, px; images of one geometry only once."""
-    with torch.inference_mode(False):  # what is kept is for every mode
-        return Grid(geometry, side)
+    return Grid(geometry, side)
 
 
 def block_side(longest: int, values_per_pixel: int, block_values: Optional[int]) -> int:

@@ -152,10 +152,13 @@ class EntityFusionHead(BasePanopticFusionHead):
             )
         ]
 
+    @torch.no_grad()
     def fuse(
         self, class_probs: Tensor, mask_logits: Tensor, geometry: ViewGeometry
     ) -> FusionResult:
         """Make the results of one image, in float32 under mixed precision too.
+
+        Nothing here has a gradient.
 
         Args:
             class_probs: ``(Q, classes + 1)``.
@@ -313,8 +316,7 @@ def geometry_of(mask_logits: Tensor, meta: dict) -> ViewGeometry:
 @lru_cache(maxsize=KEPT)
 def _kept_geometry(*arguments: Any) -> ViewGeometry:
     """Geometry of images of the same sizes, whose tables are made once."""
-    with torch.inference_mode(False):  # what is kept is for every mode
-        return ViewGeometry(*arguments)
+    return ViewGeometry(*arguments)
 
 
 def _choice(cfg: dict, key: str, allowed: Sequence[Optional[str]]) -> Optional[str]:

@@ -187,8 +187,7 @@ class ViewGeometry:
 
     @cached_property
     def _patches(self) -> '_Patches':
-        with torch.inference_mode(False):  # what is kept is for every mode
-            return _Patches(self)
+        return _Patches(self)
 
     def probs(
         self, mask_logits: Tensor, box: Sequence[int], queries: Optional[Tensor] = None

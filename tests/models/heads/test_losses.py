@@ -6,6 +6,8 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmentity.datasets.transforms import CropViews, FlipEntities, PackEntityInputs, ResizeViews
+from mmentity.models.heads import set_loss
+from mmentity.models.heads.set_loss import SetLoss
 from mmentity.structures import EntityMap
 from mmentity.structures.entity_masks import EntityMasks
 from tests.models.parity import build_with_weights, tiny_options
@@ -58,18 +60,18 @@ def losses(reference, device):
         training=True,
     )
     points = torch.from_numpy(arrays['points']).to(device)
-    set_loss = model.panoptic_head.set_loss
-    set_loss.random_points = lambda device: points[None]
-    set_loss.uncertain_points = lambda logits: points.expand(len(logits), -1, -1)
+    loss = model.panoptic_head.set_loss
+    loss.random_points = lambda device: points[None]
+    loss.uncertain_points = lambda logits: points.expand(len(logits), -1, -1)
     matches = []
-    match = set_loss.match
+    match = loss.match
 
     def recording_match(*args):
         layers = match(*args)
         matches.extend([v.tolist() for v in pair] for pairs in layers for pair in pairs)
         return layers
 
-    set_loss.match = recording_match
+    loss.match = recording_match
     values = model.loss(data['inputs'], data['data_samples'])
     return info, arrays, model, data, inputs, values, matches
 
@@ -145,3 +147,32 @@ def test_outputs_in_training_mode(losses):
         assert np.abs(masks - arrays[f'pred_masks_{suffix}_s2']).max() < 1e-3
         aux = np.stack([score.cpu().numpy() for score in output.cls_scores[:-1]])
         assert np.abs(aux - arrays[f'aux_logits_{suffix}']).max() < 1e-4
+
+
+def test_a_device_takes_as_many_masks_as_its_memory_holds(monkeypatch):
+    """The numbers do not depend on it."""
+    torch.manual_seed(0)
+    logits, masks = torch.randn(40, 1, 16, 24), torch.rand(40, 64, 96) > 0.5
+    drawn = torch.rand(40, 50, 2)
+    loss = SetLoss(None, None, None, None, (1.0, 0.1), num_points=50)
+    seen, results = [], []
+
+    def uncertain_points(some):
+        seen.append(len(some))
+        return drawn[sum(seen) - len(some) : sum(seen)]
+
+    loss.uncertain_points = uncertain_points
+    for chunk in (16, 33, 40):
+        monkeypatch.setattr(set_loss, 'MASK_CHUNK', chunk)
+        seen.clear()
+        results.append(loss._point_targets(logits, masks))
+        assert sum(seen) == 40
+        assert max(seen) == chunk
+    for points, targets in results[1:]:
+        assert torch.equal(points, results[0][0])
+        assert torch.equal(targets, results[0][1])
+    # on a device: by what the points and a mask of 64 x 96 take
+    monkeypatch.setattr(set_loss, 'MASK_CHUNK', 16)
+    for bytes_there, expected in ((1 << 29, (1 << 29) // (32 * 150 + 64 * 96)), (1, 16)):
+        monkeypatch.setattr(set_loss, 'POINT_BYTES', bytes_there)
+        assert loss._masks_at_a_time(masks.to('meta')) == expected
