@@ -87,6 +87,7 @@ def steps_of(case: dict) -> dict:
     kept = slice(owners)
     return {
         'entities': lambda: fuse_entities(logits, geometry_of(logits, layout)),
+        'entities dense': lambda: fuse_entities(logits, geometry_of(logits, layout), dense=True),
         'entities plain': lambda: plain_entities(logits, layout),
         'semantic': lambda: fuse_semantic(probs[:, :-1], logits, geometry_of(logits, layout)),
         'semantic plain': lambda: plain_semantic(probs[:, :-1], logits, layout),
@@ -109,6 +110,7 @@ def measure_case(case: dict) -> dict:
     return {
         'pixels_that_differ': {
             'entities': int((fused.owners != owners).sum()),
+            'entities dense': int((steps['entities dense']().owners != owners).sum()),
             'semantic': int((steps['semantic']() != steps['semantic plain']()).sum()),
             'panoptic': int(((segments > 0) != (expected > 0)).sum()),
         },
@@ -129,6 +131,12 @@ def cases() -> list:
         for size in sizes:
             kinds = KINDS if size < sizes[3] or step == 'entities' else KINDS[:1]
             listed += [{'size': size, 'logits': kind, 'step': step} for kind in kinds]
+    small = {'size': (288, 384), 'queries': 30, 'owners': 8}
+    listed += [
+        {**small, 'logits': kind, 'step': step}
+        for kind in KINDS
+        for step in ('entities', 'entities dense')
+    ]
     for key, values in (
         ('queries', (50, 200, 400)),
         ('owners', (10, 20, 80)),

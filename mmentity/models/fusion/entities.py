@@ -109,9 +109,9 @@ def _fuse_at_once(
     count, device = len(mask_logits), mask_logits.device
     probs = geometry.probs(mask_logits, (0, 0, geometry.width, geometry.height))
     # the first has the highest rank, and 0 stands for no query; amax is quick, argmax is not
-    ranks = torch.arange(count, 0, -1, dtype=torch.int32, device=device)
-    owners = ((probs > mask_thr) * ranks[:, None, None]).amax(dim=0)
-    owners = torch.where(owners > 0, count + 1 - owners, 0)
+    ranks = torch.arange(count, 0, -1, dtype=torch.int16, device=device)
+    rank = ((probs > mask_thr) * ranks[:, None, None]).amax(dim=0).int()
+    owners = torch.where(rank > 0, count + 1 - rank, 0)
     index = owners.long()
     values = probs.gather(0, (index - 1).clamp_(min=0)[None])[0]
     values = values.sigmoid_() if sigmoid_twice else values
