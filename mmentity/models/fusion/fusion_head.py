@@ -224,7 +224,7 @@ class EntityFusionHead(BasePanopticFusionHead):
             scores, pairs, labels = scores[things], pairs[things], labels[things]
         # a query that stands for several classes has one mask
         queries, mask_of = (pairs // self.num_classes).unique(return_inverse=True)
-        masks = fuse_instances(mask_logits[queries], geometry)
+        masks = fuse_instances(mask_logits[queries], geometry, self._block_values)
         mask_scores = (masks.prob_sums / (masks.areas + 1e-6)).float()
         scores, order = (scores * mask_scores[mask_of]).sort(descending=True, stable=True)
         mask_of = mask_of[order]

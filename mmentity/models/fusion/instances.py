@@ -5,7 +5,7 @@ code). Bounds of the probabilities say in which box of the image a mask can have
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from mmentity.structures.rle import Rle, encode_patches
 BLOCK_SIDE = 64
 # pixels of masks that are made at a time: on a CPU, of one mask
 STRIP_PIXELS = 1 << 22
-STRIP_PIXELS_ELSEWHERE = 1 << 28
+STRIP_PIXELS_ELSEWHERE = 1 << 27
 
 
 class InstanceMasks(NamedTuple):
@@ -41,17 +41,21 @@ class InstanceMasks(NamedTuple):
     boxes_xyxy_px: Tensor
 
 
-def fuse_instances(mask_logits: Tensor, geometry: ViewGeometry) -> InstanceMasks:
+def fuse_instances(
+    mask_logits: Tensor, geometry: ViewGeometry, block_values: Optional[int] = None
+) -> InstanceMasks:
     """Make the mask of every query by itself: its pixels of a probability above 0.5.
 
     Args:
         mask_logits: ``(N, V, h, w)``.
         geometry: Where the views lie in the image.
+        block_values: As in :func:`mmentity.models.fusion.entities.fuse_entities`.
     """
     mask_logits = mask_logits.float()
     count, device = len(mask_logits), mask_logits.device
     on_cpu = device.type == 'cpu'
     limit = STRIP_PIXELS if on_cpu else STRIP_PIXELS_ELSEWHERE
+    limit = min(limit, block_values or limit)
     # a device takes many masks at a time, which is quick; a CPU each in its own box
     step = 1 if on_cpu else max(1, limit // (geometry.height * geometry.width))
     grid = grid_of(geometry, BLOCK_SIDE)
@@ -61,7 +65,7 @@ def fuse_instances(mask_logits: Tensor, geometry: ViewGeometry) -> InstanceMasks
     for start in range(0, count, step):
         some = slice(start, start + step)
         patches = []
-        for box in _strips(_union(boxes[some]), limit // step):
+        for box in _strips(_union(boxes[some]), max(1, limit // step)):
             probs = geometry.probs(mask_logits[some], box)
             in_mask = probs > 0.5
             prob_sums[some] += probs.mul_(in_mask).sum(dim=(1, 2), dtype=torch.float64)
@@ -117,6 +121,6 @@ def _on_host(masks: Tensor) -> np.ndarray:
         return masks.numpy()
     width = masks.shape[2]
     octets = F.pad(masks, (0, -width % 8)).unflatten(2, (-1, 8))
-    place_values = 1 << torch.arange(7, -1, -1, device=masks.device)
-    packed = (octets * place_values).sum(dim=3).byte()
+    place_values = (1 << torch.arange(7, -1, -1, device=masks.device)).byte()
+    packed = (octets * place_values).sum(dim=3, dtype=torch.uint8)
     return np.unpackbits(packed.cpu().numpy(), axis=2, count=width).astype(bool)

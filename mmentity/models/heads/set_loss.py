@@ -76,6 +76,9 @@ class SetLoss:
         num_points: Points P of each mask.
         oversample_ratio: As many times P points are drawn, of which the most uncertain stay.
         importance_sample_ratio: Share of the points that stay for being uncertain.
+
+    Raises:
+        ValueError: If the assigner has no costs of pairs.
     """
 
     assigner: HungarianAssigner
@@ -86,6 +89,13 @@ class SetLoss:
     num_points: int = 12544
     oversample_ratio: float = 3.0
     importance_sample_ratio: float = 0.75
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.assigner, 'match_costs'):
+            raise ValueError(
+                f'train_cfg.assigner is {type(self.assigner).__name__}, which has no match_costs; '
+                'it must be a HungarianAssigner, as in configs/_base_/models'
+            )
 
     def __call__(
         self,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from mmdet.models.task_modules.assigners import HungarianAssigner
 from mmengine.structures import InstanceData
 
 from mmentity.datasets.transforms import CropViews, FlipEntities, PackEntityInputs, ResizeViews
@@ -154,7 +155,8 @@ def test_a_device_takes_as_many_masks_as_its_memory_holds(monkeypatch):
     torch.manual_seed(0)
     logits, masks = torch.randn(40, 1, 16, 24), torch.rand(40, 64, 96) > 0.5
     drawn = torch.rand(40, 50, 2)
-    loss = SetLoss(None, None, None, None, (1.0, 0.1), num_points=50)
+    assigner = HungarianAssigner({'type': 'DiceCost'})
+    loss = SetLoss(assigner, None, None, None, (1.0, 0.1), num_points=50)
     seen, results = [], []
 
     def uncertain_points(some):
@@ -176,3 +178,8 @@ def test_a_device_takes_as_many_masks_as_its_memory_holds(monkeypatch):
     for bytes_there, expected in ((1 << 29, (1 << 29) // (32 * 150 + 64 * 96)), (1, 16)):
         monkeypatch.setattr(set_loss, 'POINT_BYTES', bytes_there)
         assert loss._masks_at_a_time(masks.to('meta')) == expected
+
+
+def test_an_assigner_without_costs_is_refused():
+    with pytest.raises(ValueError, match='assigner is object, which has no match_costs; it must'):
+        SetLoss(object(), None, None, None, (1.0, 0.1))
