@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mmentity.datasets.base import EntityDataset, load_annotations, make_image_ids_unique
+from mmentity.datasets.rules import check_instance, naming_sample
 from mmentity.registry import DATASETS
 
 
@@ -50,6 +51,18 @@ class CocoInstanceEntityDataset(EntityDataset):
         make_image_ids_unique(data_list)
         return data_list
 
+    def prepare_data(self, idx: int) -> Any:
+        """Load one sample, mmdet's loaders included, which would not say what is wrong.
+
+        Raises:
+            SampleError: If a mask is no COCO segmentation of its image.
+        """
+        info = self.get_data_info(idx)
+        with naming_sample(info):
+            for instance in info['instances']:
+                check_instance(instance, (info['height'], info['width']))
+        return self.pipeline(info)
+
     def _infos(self, content: dict[str, Any], ann_file: str) -> list[dict[str, Any]]:
         by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
         annotations = content['annotations'][::-1]
@@ -86,6 +99,8 @@ class CocoInstanceEntityDataset(EntityDataset):
             'category_id': annotation['category_id'],
             'ignore_flag': int(annotation.get('iscrowd', 0)),
         }
+        if 'id' in annotation:
+            instance['id'] = annotation['id']
         if 'area' in annotation:
             instance['area'] = annotation['area']
         if 'bbox' in annotation:

@@ -6,9 +6,9 @@ from typing import Any, overload
 
 from PIL import Image
 
-from mmentity.datasets.rules import mask_runs
+from mmentity.datasets.rules import instance_runs
 from mmentity.datasets.transforms.loading import LoadEntityAnnotations
-from mmentity.structures.rle import Segmentation, box_of
+from mmentity.structures.rle import box_of
 
 Instance = dict[str, Any]
 
@@ -110,7 +110,7 @@ def with_instances(info: dict[str, Any]) -> dict[str, Any]:
         info['instances'] = [
             instance
             if 'bbox' in instance
-            else LazyInstance(instance, bbox=partial(_box_of_mask, instance['mask'], info))
+            else LazyInstance(instance, bbox=partial(_box_of_mask, instance, info))
             for instance in info['instances']
         ]
     else:
@@ -118,8 +118,8 @@ def with_instances(info: dict[str, Any]) -> dict[str, Any]:
     return info
 
 
-def _box_of_mask(segmentation: Segmentation, info: dict[str, Any]) -> list[float]:
-    runs = mask_runs(segmentation, (info['height'], info['width']))
+def _box_of_mask(instance: Instance, info: dict[str, Any]) -> list[float]:
+    runs = instance_runs(instance, (info['height'], info['width']))
     return box_of(runs, info['height']).tolist() if len(runs.starts) else [0, 0, 0, 0]
 
 

@@ -15,7 +15,13 @@ from PIL import Image
 from mmentity.datasets.categories import IGNORED
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.geometry import Size, shortest_edge_size
-from mmentity.structures.rle import Runs, RunsSizeError, Segmentation, runs_of
+from mmentity.structures.rle import (
+    Runs,
+    RunsSizeError,
+    Segmentation,
+    check_segmentation,
+    runs_of,
+)
 
 # the low-resolution images of EntitySeg, px
 LOW_SHORT_SIDE, LOW_LONG_SIDE = 800, 1333
@@ -72,14 +78,53 @@ def check_image_size(path: str, actual: Size, expected: Sequence[Optional[int]])
 
 def mask_runs(segmentation: Segmentation, size: Size) -> Runs:
     """Read the runs of one COCO segmentation of an image of ``(height, width)`` px."""
-    if not segmentation or not isinstance(segmentation, (dict, list)):
-        raise SampleError('a segmentation is neither an RLE nor a list of polygons', 'bad-mask')
-    try:
+    with _reading_mask():
         return runs_of(segmentation, *size)
+
+
+def instance_runs(instance: Mapping[str, Any], size: Size) -> Runs:
+    """Read the runs of an instance of a sample; the error names its annotation."""
+    with _naming_annotation(instance):
+        return mask_runs(instance['mask'], size)
+
+
+def check_instance(instance: Mapping[str, Any], size: Size) -> None:
+    """Check the form of the mask of an instance, at little cost; the error names its annotation."""
+    with _naming_annotation(instance), _reading_mask():
+        check_segmentation(instance['mask'], *size)
+
+
+@contextmanager
+def naming_sample(info: Mapping[str, Any]) -> Iterator[None]:
+    """Add to a :class:`SampleError` of the block whose annotation it is about."""
+    try:
+        yield
+    except SampleError as error:
+        raise SampleError(
+            f'the annotation of {info["img_path"]} (image id {info.get("img_id")}) is '
+            f'unusable: {error}',
+            error.kind,
+        ) from error
+
+
+@contextmanager
+def _reading_mask() -> Iterator[None]:
+    try:
+        yield
     except RunsSizeError as error:
         raise SampleError(str(error), 'mask-size') from error
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-        raise SampleError(f'a mask cannot be read ({error})', 'bad-mask') from error
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SampleError(f'a segmentation cannot be read: {error}', 'bad-mask') from error
+
+
+@contextmanager
+def _naming_annotation(instance: Mapping[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except SampleError as error:
+        # ids are optional in COCO's instance json
+        place = f'annotation {instance["id"]}: ' if 'id' in instance else ''
+        raise SampleError(f'{place}{error}', error.kind) from error
 
 
 def check_map_size(

@@ -13,10 +13,10 @@ from PIL import Image
 
 from mmentity.datasets.categories import IGNORED, entity_categories
 from mmentity.datasets.entityseg import EntitySegDataset
+from mmentity.datasets.errors import SampleError
 from mmentity.datasets.folder import load_id_map
-from mmentity.datasets.rules import decoding, semantic_values
+from mmentity.datasets.rules import check_instance, decoding, instance_runs, semantic_values
 from mmentity.structures.id_map import entity_ids
-from mmentity.structures.rle import runs_of
 from mmentity.utils.files import whole_file, write_json
 from mmentity.utils.progress import show_progress
 
@@ -32,8 +32,8 @@ class ImageStatistics(NamedTuple):
     areas: list[float]
     # label of each entity, or its category id where there is one class
     classes: list[int]
-    # why the annotation cannot be read, or ''
-    fault: str = ''
+    # why annotations cannot be read, a message each
+    faults: tuple[str, ...] = ()
 
 
 @dataclass
@@ -46,13 +46,13 @@ class Statistics:
 
     @property
     def faults(self) -> list[str]:
-        """Messages on the images whose annotation cannot be read."""
-        return [image.fault for image in self.images if image.fault]
+        """Messages on the annotations that cannot be read."""
+        return [fault for image in self.images for fault in image.faults]
 
     @property
     def readable(self) -> list[ImageStatistics]:
-        """The images whose annotation can be read."""
-        return [image for image in self.images if not image.fault]
+        """The images whose annotations can all be read."""
+        return [image for image in self.images if not image.faults]
 
     def summary(self) -> dict[str, Any]:
         """Summarise everything in numbers, fit for json."""
@@ -66,7 +66,7 @@ class Statistics:
         return {
             'dataset': self.name,
             'images': len(readable),
-            'unreadable images': len(self.faults),
+            'unreadable images': len(self.images) - len(readable),
             'entities': int(counts.sum()),
             'images without entities': int((counts == 0).sum()),
             'entities per image': _quantiles(counts),
@@ -108,7 +108,7 @@ def collect_statistics(dataset: BaseDataset) -> Statistics:
         try:
             return _read(info, one_class)
         except ValueError as error:
-            return ImageStatistics(0, 0, [], [], f'{info["img_path"]}: {error}')
+            return ImageStatistics(0, 0, [], [], (f'{info["img_path"]}: {error}',))
 
     with ThreadPoolExecutor() as pool:
         results = pool.map(read, range(len(dataset)))
@@ -127,20 +127,28 @@ def _class_names(dataset: BaseDataset, one_class: bool) -> dict[int, str]:
 def _read(info: dict[str, Any], one_class: bool) -> ImageStatistics:
     if 'id_map_path' in info or 'num_classes' in info:
         return _read_map(info)
+    faults: list[str] = []
     if 'segments_info' in info:
         rows, key = info['segments_info'], 'category'
         areas = [row['area'] for row in rows]
     else:
         rows, key = info['instances'], 'bbox_label'
-        areas = [_area(row, info) for row in rows]
+        areas = [_area(row, info, faults) for row in rows]
     key = 'category_id' if one_class and all('category_id' in row for row in rows) else key
-    return ImageStatistics(info['height'], info['width'], areas, [row[key] for row in rows])
+    classes = [row[key] for row in rows]
+    return ImageStatistics(info['height'], info['width'], areas, classes, tuple(faults))
 
 
-def _area(row: dict[str, Any], info: dict[str, Any]) -> float:
-    if 'area' in row:
-        return row['area']
-    return int(runs_of(row['mask'], info['height'], info['width']).lengths.sum())
+def _area(row: dict[str, Any], info: dict[str, Any], faults: list[str]) -> float:
+    """Area as annotated, or counted; the form of the mask is checked in any case."""
+    size = info['height'], info['width']
+    try:
+        if 'area' not in row:
+            return int(instance_runs(row, size).lengths.sum())
+        check_instance(row, size)
+    except SampleError as error:
+        faults.append(f'{info["img_path"]}: {error}')
+    return row.get('area', 0)
 
 
 def _read_map(info: dict[str, Any]) -> ImageStatistics:

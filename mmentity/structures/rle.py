@@ -54,19 +54,14 @@ def runs_of(segmentation: Segmentation, height: int, width: int) -> Runs:
         width: Width of the image in px.
 
     Raises:
-        ValueError: If the size of the RLE is not ``(height, width)`` or its
-            runs do not add up to that many pixels.
+        ValueError: If it is no COCO segmentation, see :func:`check_segmentation`, or
+            the runs of an RLE do not add up to the pixels of the image.
     """
+    check_segmentation(segmentation, height, width)
     if isinstance(segmentation, list):
         rle = mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
     else:
         rle = segmentation
-    size = tuple(rle['size'])
-    if size != (height, width):
-        raise RunsSizeError(
-            f'an RLE of size {size[0]}x{size[1]} (height x width) does not fit '
-            f'an image of {height}x{width}'
-        )
     counts = rle['counts']
     if not isinstance(counts, (list, tuple)):
         counts = _parse_counts(counts)
@@ -80,6 +75,68 @@ def runs_of(segmentation: Segmentation, height: int, width: int) -> Runs:
     lengths = counts[1::2]
     filled = lengths > 0
     return Runs((ends - lengths)[filled], lengths[filled])
+
+
+def check_segmentation(segmentation: Any, height: int, width: int) -> None:
+    """Check the form of one COCO segmentation, without decoding it.
+
+    pycocotools takes a first polygon of two points for a box, and ends the process
+    on coordinates that are far away.
+
+    Args:
+        segmentation: What an annotation has for its mask.
+        height: Height of the image in px.
+        width: Width of the image in px.
+
+    Raises:
+        ValueError: If it is neither an RLE of ``(height, width)`` nor a list of
+            polygons of three or more points each.
+    """
+    if isinstance(segmentation, Mapping):
+        _check_rle(segmentation, height, width)
+    elif not isinstance(segmentation, list):
+        raise ValueError(f'it is {str(segmentation)[:40]!r}, neither an RLE nor a list of polygons')
+    elif not segmentation:
+        raise ValueError('it is an empty list, it has no polygon')
+    else:
+        for number, polygon in enumerate(segmentation, start=1):
+            problem = _problem_of_polygon(polygon, 10 * max(height, width))
+            if problem:
+                raise ValueError(f'polygon {number} of {len(segmentation)} {problem}')
+
+
+def _check_rle(rle: Mapping[str, Any], height: int, width: int) -> None:
+    missing = [key for key in ('size', 'counts') if key not in rle]
+    if missing:
+        raise ValueError(f'an RLE has no {" and no ".join(missing)}')
+    size = rle['size']
+    if not isinstance(size, (list, tuple)) or len(size) != 2:
+        raise ValueError(f'the size of an RLE is {size!r}; it must be [height, width]')
+    if tuple(size) != (height, width):
+        raise RunsSizeError(
+            f'an RLE of size {size[0]}x{size[1]} (height x width) does not fit '
+            f'an image of {height}x{width}'
+        )
+
+
+def _problem_of_polygon(polygon: Any, farthest_px: float) -> str:
+    """Say what is wrong with one polygon, if anything is."""
+    if not isinstance(polygon, (Sequence, np.ndarray)) or isinstance(polygon, str):
+        return f'is {str(polygon)[:40]!r}; a segmentation is a list of lists, [[x, y, x, y, ...]]'
+    try:
+        coordinates = np.asarray(polygon)
+    except ValueError:  # lists of several lengths inside
+        return 'is no flat list [x, y, x, y, ...]'
+    if coordinates.size and (coordinates.ndim != 1 or coordinates.dtype.kind not in 'iuf'):
+        return 'is no flat list [x, y, x, y, ...] of numbers'
+    if coordinates.size % 2:
+        return f'has {coordinates.size} coordinates; each x needs its y'
+    if coordinates.size < 6:
+        return f'has {coordinates.size // 2} points; three or more make an area'
+    # also False for NaN
+    if not (np.abs(coordinates) <= farthest_px).all():
+        return 'has points far outside of the image'
+    return ''
 
 
 def _parse_counts(text: Union[str, bytes]) -> np.ndarray:

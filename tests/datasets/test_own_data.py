@@ -1,10 +1,12 @@
 """A user's own images: id maps in a folder, or any COCO instance json."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from mmdet.registry import DATASETS
+from mmdet.utils import register_all_modules
 from PIL import Image
 from pycocotools import mask as mask_utils
 
@@ -155,9 +157,8 @@ def coco(tmp_path, annotations, **options):
         data_root=str(tmp_path),
         ann_file='coco.json',
         data_prefix={'img': 'images/'},
-        pipeline=PIPELINE[:2],
         test_mode=True,
-        **options,
+        **{'pipeline': PIPELINE[:2], **options},
     )
 
 
@@ -179,6 +180,40 @@ def test_polygons_rles_crowds_and_overlaps(tmp_path):
     assert np.array_equal(entities.masks()[1], mask)
     assert results['gt_ignore_flags'].tolist() == [False, False, True]
     assert results['gt_bboxes_labels'].tolist() == [0, 0, 0]
+
+
+NO_MASKS = {
+    'an empty list': [],
+    'polygon 1 of 1 has 2 points': [[1, 1, 3, 4]],
+    'polygon 1 of 6 is': [0, 0, 5, 0, 5, 5],
+}
+
+
+@pytest.mark.parametrize('cause', NO_MASKS)
+@pytest.mark.parametrize('loader', ['ours', 'mmdet'])
+def test_no_masks_are_named_and_skipped_in_training(tmp_path, cause, loader):
+    steps = PIPELINE
+    if loader == 'mmdet':
+        register_all_modules()
+        load = {'type': 'LoadAnnotations', 'with_bbox': True, 'with_mask': True}
+        steps = [PIPELINE[0], load, {'type': 'PackDetInputs'}]
+    row = {'id': 7, 'image_id': 5, 'category_id': 90, 'segmentation': NO_MASKS[cause], 'area': 3}
+    row['bbox'] = [0, 0, 5, 5]
+    message = rf'images/a\.jpg \(image id 5\).*annotation 7: .*{cause}'
+    with pytest.raises(SampleError, match=message):
+        coco(tmp_path, [row], pipeline=steps)[0]
+    content = json.loads((tmp_path / 'coco.json').read_text())
+    content['images'].append({**content['images'][0], 'id': 6})
+    polygon = [[0, 0, 5, 0, 5, 5]]
+    content['annotations'].append({**row, 'id': 8, 'image_id': 6, 'segmentation': polygon})
+    (tmp_path / 'coco.json').write_text(json.dumps(content))
+    np.random.seed(0)
+    training = CocoInstanceEntityDataset(
+        data_root=str(tmp_path), ann_file='coco.json', data_prefix={'img': 'images'}, pipeline=steps
+    )
+    sample = training[0]['data_samples']
+    assert sample.img_id == 6
+    assert re.search(message, sample.metainfo['skipped_samples'][0])
 
 
 def test_a_json_without_masks_is_refused(tmp_path):

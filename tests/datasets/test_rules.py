@@ -49,7 +49,34 @@ def test_kinds(rule, kind):
     assert error.value.kind == kind
 
 
+@pytest.mark.parametrize(
+    ('segmentation', 'cause'),
+    [
+        ([], 'an empty list'),
+        (None, "'None', neither an RLE nor a list of polygons"),
+        ([[1, 1, 3, 4]], 'polygon 1 of 1 has 2 points'),
+        ([[0, 0, 5, 0, 5, 5], [1, 1, 3, 4]], 'polygon 2 of 2 has 2 points'),
+        ([[]], 'polygon 1 of 1 has 0 points'),
+        ([0, 0, 5, 0, 5, 5], "polygon 1 of 6 is '0'; a segmentation is a list of lists"),
+        ([[0, 0, 5, 0, 5, 5, 1]], '7 coordinates; each x needs its y'),
+        ([[[0, 0], [5, 0], [5, 5]]], 'no flat list'),
+        ([[[0, 0], 5]], 'no flat list'),
+        ([['a'] * 6], 'of numbers'),
+        ([[1e30, 0, 1, 1, 2, 2]], 'far outside'),
+        ([[float('nan'), 0, 1, 1, 2, 2]], 'far outside'),
+        ({}, 'no size and no counts'),
+        ({'size': 6, 'counts': [54]}, r'the size of an RLE is 6; it must be \[height, width\]'),
+    ],
+)
+def test_what_is_no_segmentation_says_why(segmentation, cause):
+    # of these pycocotools says IndexError, TypeError, Exception, nothing, or ends the process
+    with pytest.raises(SampleError, match=cause) as error:
+        mask_runs(segmentation, (6, 9))
+    assert error.value.kind == 'bad-mask'
+
+
 def test_what_is_valid_passes():
+    mask_runs([(0, 0, 5, 0, 5.5, 5), np.array([1, 1, 3, 4, 3, 1])], (6, 9))
     check_image_size('a', (2, 3), (2, 3))
     check_image_size('a', (2, 3), (None, None))
     check_map_size('a', (2, 3), (2, 3))

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -92,6 +93,29 @@ def test_own_data_and_what_cannot_be_read(demo_root, tmp_path):
     assert 'maps/1.png' in statistics.faults[0]
     coco = CocoInstanceEntityDataset(data_root=str(demo_root), ann_file=TRAIN)
     assert collect_statistics(coco).summary()['images'] == 6
+
+
+@pytest.mark.parametrize('with_area', [True, False])
+def test_annotations_without_a_mask_are_counted_and_listed(tmp_path, with_area):
+    image = {'height': 10, 'width': 20}
+    masks = [[[0, 0, 5, 0, 5, 5]], [], [[1, 1, 3, 4]], [0, 0, 5, 0, 5, 5]]
+    annotations = [
+        {'id': 70 + k, 'image_id': k // 3, 'category_id': 1, 'segmentation': mask}
+        for k, mask in enumerate(masks)
+    ]
+    if with_area:
+        annotations = [{**annotation, 'area': 3} for annotation in annotations]
+    images = [{'id': k, 'file_name': f'{k}.jpg', **image} for k in range(3)]
+    (tmp_path / 'a.json').write_text(json.dumps({'images': images, 'annotations': annotations}))
+    dataset = CocoInstanceEntityDataset(data_root=str(tmp_path), ann_file='a.json')
+    statistics = collect_statistics(dataset)
+    summary = statistics.summary()
+    assert (summary['images'], summary['unreadable images'], summary['entities']) == (1, 2, 0)
+    found = '\n'.join(statistics.faults)
+    for place, cause in (('0.jpg: annotation 71', 'empty'), ('0.jpg: annotation 72', '2 points'),
+                         ('1.jpg: annotation 73', 'list of lists')):  # fmt: skip
+        assert re.search(f'{place}: .*{cause}', found)
+    assert 'annotation 70' not in found
 
 
 def test_a_data_set_without_entities(tmp_path):

@@ -24,7 +24,8 @@ from mmentity.datasets.rules import (
     check_segments,
     decoding,
     decoding_image,
-    mask_runs,
+    instance_runs,
+    naming_sample,
     semantic_values,
 )
 from mmentity.datasets.transforms.alignment import check_untouched
@@ -120,7 +121,7 @@ class LoadEntityAnnotations(BaseTransform):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the annotations of one sample."""
         check_untouched(results)
-        try:
+        with naming_sample(results):
             if 'id_map_path' in results:
                 self._load_id_map(results)
             elif 'segments_info' in results:
@@ -129,12 +130,6 @@ class LoadEntityAnnotations(BaseTransform):
                 self._load_semantic(results)
             elif 'instances' in results:
                 self._load_instances(results)
-        except SampleError as error:
-            raise SampleError(
-                f'the annotation of {results["img_path"]} (image id {results.get("img_id")}) is '
-                f'unusable: {error}',
-                error.kind,
-            ) from error
         return results
 
     def _load_id_map(self, results: dict[str, Any]) -> None:
@@ -147,7 +142,7 @@ class LoadEntityAnnotations(BaseTransform):
 
     def _load_instances(self, results: dict[str, Any]) -> None:
         records, size = results['instances'], results['ori_shape']
-        runs = [mask_runs(record['mask'], size) for record in records]
+        runs = [instance_runs(record, size) for record in records]
         entities = EntityMap.from_runs(runs, *size)
         labels, iscrowd = ([r[key] for r in records] for key in ('bbox_label', 'ignore_flag'))
         boxes = [box_of(r, size[0]) if len(r.starts) else np.zeros(4) for r in runs]
