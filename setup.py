@@ -52,7 +52,7 @@ EXTRAS = {
     ],
     # DINOv3's ConvNeXt
     'timm': ['timm>=1.0.20'],
-    'web': ['gradio>=6.31'],
+    'web': ['starlette>=0.40', 'uvicorn>=0.30'],
     # the authors' weights by name
     'weights': ['huggingface_hub>=1.0'],
     # the site that `make docs` builds
@@ -86,7 +86,7 @@ setup(
     package_data={
         'mmentity': [
             'datasets/categories/*.csv',
-            'apis/web/view.*',
+            'apis/web/static/*',
             'apis/export/*.html',
             '.mim/configs/**/*.py',
             '.mim/tools/**/*.py',

@@ -63,7 +63,7 @@ def test_the_wheel_carries_configs_tools_and_tables(tmp_path):
             assert f'mmentity/.mim/{target}/{path.relative_to(ROOT / folder)}' in names
     assert 'mmentity/datasets/categories/entity.csv' in names
     assert 'mmentity/apis/export/contact_sheet.html' in names
-    assert 'mmentity/apis/web/view.js' in names
+    assert 'mmentity/apis/web/static/page.js' in names
     assert {'mmentity/.mim/model-index.yml', 'mmentity/.mim/configs/metafile.yml'} <= set(names)
     assert not any(name.startswith('tests') for name in names)
 
@@ -104,7 +104,7 @@ def test_no_requirement_names_what_has_forks_or_builds(planned):
         extra: {r.name for r in required if r.marker and r.marker.evaluate({'extra': extra})}
         for extra in ('all', 'openmmlab', 'onedl')
     }
-    assert {'torch', 'mmcv-lite', 'mmdet', 'mmengine', 'gradio'} <= extras['all'] - always
+    assert {'torch', 'mmcv-lite', 'mmdet', 'mmengine', 'starlette', 'uvicorn'} <= extras['all'] - always
     assert not extras['openmmlab'] & extras['onedl'] - always
     assert not any(name.startswith('onedl') for name in extras['all'])
 

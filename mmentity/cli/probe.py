@@ -17,7 +17,7 @@ LIBRARIES = (
     'rich', 'terminaltables', 'mmengine', 'mmcv', 'mmcv.ops', 'mmdet', 'mmpretrain',
 )  # fmt: skip
 # imported by mmentity itself, or needed by one feature only
-OPTIONAL = ('mmseg', 'panopticapi', 'gradio')
+OPTIONAL = ('mmseg', 'panopticapi', 'starlette', 'uvicorn')
 MMENTITY = ('mmentity.models', 'mmentity.evaluation', 'mmentity.engine', 'mmentity.apis')
 
 

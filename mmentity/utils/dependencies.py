@@ -76,7 +76,8 @@ PACKAGES = (
     Package(
         'huggingface_hub', ('huggingface-hub',), '1.0', '"mmentity[weights]"', 'weights by name'
     ),
-    Package('gradio', ('gradio',), '6.31', '"mmentity[web]"', 'the page in the browser'),
+    Package('starlette', ('starlette',), '0.40', '"mmentity[web]"', 'the page in the browser'),
+    Package('uvicorn', ('uvicorn',), '0.30', '"mmentity[web]"', 'the page in the browser'),
 )
 BUILD_TOOLS = 'pip install "setuptools<80" wheel ninja psutil'
 BUILD_MMCV = 'MMCV_WITH_OPS=1 pip install --no-build-isolation --no-cache-dir --no-deps'

@@ -17,8 +17,8 @@ SOUND = {
     'pillow': '12.0.0', 'opencv-python-headless': '4.12.0.88', 'matplotlib': '3.10.7',
     'pycocotools': '2.0.11', 'rich': '15.0.0', 'terminaltables': '3.1.10', 'mmengine': '0.10.7',
     'mmcv-lite': '2.1.0', 'mmdet': '3.3.0', 'mmpretrain': '1.2.0', 'mmsegmentation': '1.2.2',
-    'panopticapi-lite': '0.2.0', 'gradio': '6.31.0',
-    'huggingface-hub': '2.4.0',
+    'panopticapi-lite': '0.2.0', 'huggingface-hub': '2.4.0',
+    'starlette': '1.0.0', 'uvicorn': '0.54.0',
 }  # fmt: skip
 FORKS = {
     **{name: v for name, v in SOUND.items() if not name.startswith('mm')},
@@ -155,7 +155,7 @@ def test_two_opencvs_that_work_are_a_warning():
 
 
 def test_features_name_the_command_that_brings_them():
-    diagnosis = diagnose(without('panopticapi-lite', 'gradio', 'mmsegmentation'), ON_CPU)
+    diagnosis = diagnose(without('panopticapi-lite', 'uvicorn', 'mmsegmentation'), ON_CPU)
     assert diagnosis.usable
     assert diagnosis.missing == {
         'semantic segmentation': 'pip install "mmsegmentation==1.2.2" ftfy regex',

@@ -17,8 +17,10 @@ from mmentity.apis.export.overlays import shrink
 from mmentity.apis.result import EntityResult
 from mmentity.structures.palette import entity_colours
 
-SHOWN_SIDE = 1600
-KEPT_RESULTS = 8
+# what the page zooms into; larger canvases are too much for phones
+SHOWN_SIDE = 4096
+# of all kept images together, except for a single larger one
+KEPT_RESULTS, KEPT_PIXELS = 8, 200 * 10**6
 
 
 class Download(NamedTuple):
@@ -41,9 +43,13 @@ class ResultStore:
         key = secrets.token_urlsafe(16)
         with self.lock:
             self.results[key] = result
-            while len(self.results) > KEPT_RESULTS:
+            while len(self.results) > 1 and not self._has_room():
                 self.results.popitem(last=False)
         return key
+
+    def _has_room(self) -> bool:
+        pixels = sum(result.height * result.width for result in self.results.values())
+        return len(self.results) <= KEPT_RESULTS and pixels <= KEPT_PIXELS
 
     def get(self, key: str) -> EntityResult:
         """Return a result; KeyError where it is not kept any more."""

@@ -3,7 +3,7 @@
 import argparse
 
 from mmentity.apis import EntityInferencer
-from mmentity.apis.web import check_web_extra, serve
+from mmentity.apis.web import MAX_UPLOAD_MB, check_web_extra, serve
 from mmentity.cli.arguments import add_model_arguments
 from mmentity.cli.model_weights import weights_of
 from mmentity.utils.shipped_configs import get_config
@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--host', default='127.0.0.1', help='0.0.0.0 lets other machines in; default: %(default)s'
     )
     parser.add_argument('--port', type=int, default=7860, help='default: %(default)s')
+    parser.add_argument(
+        '--max-upload-mb',
+        type=float,
+        default=MAX_UPLOAD_MB,
+        help='largest image file that is taken; default: %(default)g',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
     config = get_config(args.model)
     weights = weights_of(args, config)
     inferencer = EntityInferencer(config, weights, args.device, show_progress=False)
-    serve(inferencer, args.host, args.port)
+    serve(inferencer, args.host, args.port, args.max_upload_mb)
     return 0
