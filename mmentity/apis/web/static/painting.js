@@ -64,7 +64,9 @@ function readIds(image) {
   const context = canvas.getContext('2d', {willReadFrequently: true});
   context.drawImage(image, 0, 0);
   const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
-  return Uint16Array.from({length: data.length / 4}, (_, p) => data[4 * p] + 256 * data[4 * p + 1]);
+  const ids = new Uint16Array(data.length / 4);
+  for (let p = 0; p < ids.length; p++) ids[p] = data[4 * p] + 256 * data[4 * p + 1];
+  return ids;
 }
 
 // pixels that differ from the one above or before
