@@ -104,7 +104,9 @@ def test_no_requirement_names_what_has_forks_or_builds(planned):
         extra: {r.name for r in required if r.marker and r.marker.evaluate({'extra': extra})}
         for extra in ('all', 'openmmlab', 'onedl')
     }
-    assert {'torch', 'mmcv-lite', 'mmdet', 'mmengine', 'starlette', 'uvicorn'} <= extras['all'] - always
+    assert {'torch', 'mmcv-lite', 'mmdet', 'mmengine', 'starlette', 'uvicorn'} <= extras[
+        'all'
+    ] - always
     assert not extras['openmmlab'] & extras['onedl'] - always
     assert not any(name.startswith('onedl') for name in extras['all'])
 

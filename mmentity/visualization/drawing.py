@@ -6,9 +6,11 @@ from typing import Optional
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.optimize import linear_sum_assignment
 
 from mmentity.structures import EntityMap
 from mmentity.structures.palette import entity_colours
+from mmentity.visualization.labels import draw_labels
 from mmentity.visualization.text import draw_text
 
 
@@ -45,8 +47,66 @@ def draw_entities(
         thickness = max(1, round(min(img.shape[:2]) / 400))
         drawn[_outlines(entities, thickness)] = 255
     if texts is not None:
-        drawn = _draw_labels(drawn, entities, texts)
+        drawn = draw_labels(drawn, entities, texts)
     return drawn
+
+
+def mean_colours(img: np.ndarray, entities: EntityMap) -> np.ndarray:
+    """Return the mean colour of the image in each entity, float RGB ``(K, 3)``, 0..255."""
+    sums = np.zeros((entities.num_entities + 1, 3))
+    for layer in entities.ids:
+        for channel in range(3):
+            values = np.bincount(layer.ravel(), img[..., channel].ravel(), len(sums))
+            sums[:, channel] += values
+    return sums[1:] / np.maximum(entities.areas, 1)[:, None]
+
+
+def painted_colours(
+    img: np.ndarray,
+    entities: EntityMap,
+    alpha: float = 0.55,
+    colours: Optional[np.ndarray] = None,
+) -> np.ndarray:
+    """Return the mean colour of each entity as :func:`draw_entities` paints it.
+
+    Args:
+        img: As there.
+        entities: As there.
+        alpha: As there.
+        colours: As there.
+
+    Returns:
+        uint8 RGB ``(K, 3)``.
+    """
+    if colours is None:
+        colours = entity_colours(entities.num_entities)
+    painted = (1 - alpha) * mean_colours(img, entities) + alpha * colours[1:]
+    return painted.round().astype(np.uint8)
+
+
+def matched_colours(entities: EntityMap, reference: EntityMap) -> np.ndarray:
+    """Return colours for entities, those of the entities of another map that they match.
+
+    Two entities match where their IoU is above 0.5, so that each matches one at most; where
+    annotations overlap, the best one. Entities without a match get colours that the other
+    map does not use.
+
+    Args:
+        entities: K entities, such as a prediction.
+        reference: Entities of the same size, such as the ground truth.
+
+    Returns:
+        uint8 RGB ``(K + 1, 3)``, for :func:`draw_entities`.
+    """
+    shared = entities.intersections(reference)
+    iou = shared / np.maximum(entities.areas[:, None] + reference.areas - shared, 1)
+    rows, columns = linear_sum_assignment(iou, maximize=True)
+    is_match = iou[rows, columns] > 0.5
+    numbers = np.zeros(entities.num_entities, dtype=int)
+    numbers[rows[is_match]] = columns[is_match] + 1
+    others = numbers == 0
+    numbers[others] = reference.num_entities + 1 + np.arange(others.sum())
+    return entity_colours(int(numbers.max(initial=0)))[np.append(0, numbers)]
 
 
 def side_by_side(panels: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
@@ -79,22 +139,3 @@ def _outlines(entities: EntityMap, thickness: int) -> np.ndarray:
         kernel = np.ones((thickness, thickness), dtype=np.uint8)
         edge = cv2.dilate(edge.astype(np.uint8), kernel).astype(bool)
     return edge
-
-
-def _draw_labels(img: np.ndarray, entities: EntityMap, texts: Sequence[str]) -> np.ndarray:
-    """Write each text where its entity is widest."""
-    image = Image.fromarray(img)
-    canvas = ImageDraw.Draw(image)
-    size = max(9, min(img.shape[:2]) // 32)
-    for k, (x0, y0, x1, y1) in enumerate(entities.boxes_xyxy_px.tolist()):
-        if x0 == x1:
-            continue
-        mask = (entities.ids[:, y0:y1, x0:x1] == k + 1).any(axis=0)
-        depth = cv2.distanceTransform(
-            np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3
-        )
-        row, column = np.unravel_index(depth.argmax(), depth.shape)
-        centre = (x0 + column - 1, y0 + row - 1)
-        outlined = {'stroke_width': 1, 'stroke_fill': 'black'}
-        draw_text(canvas, centre, texts[k], size, 'white', anchor='mm', **outlined)
-    return np.asarray(image)

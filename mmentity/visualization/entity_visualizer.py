@@ -11,7 +11,7 @@ from mmengine.visualization import Visualizer
 
 from mmentity.registry import VISUALIZERS
 from mmentity.structures.palette import entity_colours
-from mmentity.visualization.drawing import draw_entities, side_by_side
+from mmentity.visualization.drawing import draw_entities, matched_colours, side_by_side
 from mmentity.visualization.sample_maps import Drawable, ground_truth_of, prediction_of
 
 
@@ -63,7 +63,8 @@ class EntityVisualizer(Visualizer):
         """Draw one sample.
 
         With ``draw_gt`` the drawing has the image, the ground truth and the prediction
-        side by side below their titles; without, it is the image with the prediction over it.
+        side by side below their titles, matched entities (IoU > 0.5) in one colour; without,
+        it is the image with the prediction over it.
 
         Args:
             name: Title of the window or name in the backends.
@@ -86,10 +87,12 @@ class EntityVisualizer(Visualizer):
         if draw_pred and data_sample is not None:
             num_classes = len(self._classes)
             drawables['prediction'] = prediction_of(data_sample, pred_score_thr, num_classes)
+        ground_truth = drawables.get('ground truth')
         for title, drawable in drawables.items():
             if drawable is not None:
                 texts = self.texts if title == 'prediction' else None
-                panels.append(self._draw(image, drawable, texts))
+                colours = _colours_of(drawable, ground_truth)
+                panels.append(self._draw(image, drawable, texts, colours))
                 titles.append(f'{title}: {drawable.entities.num_entities} entities')
         drawn = side_by_side(panels, titles) if draw_gt else panels[-1]
         self.set_image(drawn)
@@ -100,17 +103,20 @@ class EntityVisualizer(Visualizer):
         else:
             self.add_image(name, drawn, step)
 
-    def _draw(self, image: np.ndarray, drawable: Drawable, texts: Optional[str]) -> np.ndarray:
+    def _draw(
+        self,
+        image: np.ndarray,
+        drawable: Drawable,
+        texts: Optional[str],
+        colours: np.ndarray,
+    ) -> np.ndarray:
         """Draw entities; those of class-aware tasks carry the name of their class."""
-        entities, labels, scores, by_class = drawable
-        colours = None
-        if by_class:
-            colours = entity_colours(max(labels, default=0) + 1)[np.append(0, labels + 1)]
+        entities, labels, scores, _ = drawable
         columns = []
         if len(self._classes) > 1:
             columns.append([self._name_of(label) for label in labels])
         if texts == 'id':
-            columns.append([str(number) for number in range(1, len(labels) + 1)])
+            columns.append([f'#{number}' for number in range(1, len(labels) + 1)])
         elif texts == 'score' and scores is not None:
             columns.append([f'{score:.2f}' for score in scores])
         written = [' '.join(line) for line in zip(*columns)] or None
@@ -123,3 +129,13 @@ class EntityVisualizer(Visualizer):
     @property
     def _classes(self) -> Sequence[str]:
         return (self.dataset_meta or {}).get('classes', ('entity',))
+
+
+def _colours_of(drawable: Drawable, ground_truth: Optional[Drawable]) -> np.ndarray:
+    """Colours of entities: of their class, of what they match, or of their number."""
+    if drawable.by_class:
+        labels = drawable.labels
+        return entity_colours(max(labels, default=0) + 1)[np.append(0, labels + 1)]
+    if ground_truth is None or ground_truth is drawable:
+        return entity_colours(drawable.entities.num_entities)
+    return matched_colours(drawable.entities, ground_truth.entities)

@@ -3,20 +3,22 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmentity.structures.palette import entity_colours
 from mmentity.visualization.text import draw_text
 
 
-def draw_legend(ids: np.ndarray, scores: np.ndarray, areas: np.ndarray, height: int) -> np.ndarray:
+def draw_legend(
+    ids: np.ndarray, scores: np.ndarray, areas: np.ndarray, colours: np.ndarray, height: int
+) -> np.ndarray:
     """Draw colour, id, score and area of each entity.
 
     Where there is not room for all, the last line counts the others.
 
     Args:
-        ids: Id of each entity, int ``(K,)``; colours are those of the rows in
-            ``draw_entities``.
+        ids: Id of each entity, int ``(K,)``.
         scores: Score of each, ``(K,)``, 0..1.
         areas: Area of each, int ``(K,)``, px.
+        colours: Colour of each as it is painted, uint8 RGB ``(K, 3)``; see
+            :func:`mmentity.visualization.drawing.painted_colours`.
         height: Height of the image that the legend goes beside, px.
 
     Returns:
@@ -31,7 +33,6 @@ def draw_legend(ids: np.ndarray, scores: np.ndarray, areas: np.ndarray, height: 
     columns = [line * 0.3, line * 1.5, line * 3.4, line * 5.6]
     for x, title in zip(columns[1:], ('id', 'score', 'area')):
         draw_text(canvas, (x, line * 0.1), title, size, 'grey')
-    colours = entity_colours(len(ids))[1:]
     for row in range(shown):
         top = (row + 1) * line
         box = (columns[0], top + line * 0.15, columns[0] + line * 0.8, top + line * 0.85)

@@ -27,6 +27,13 @@ def draw_text(
     canvas.text(position, text, fill=colour, font=_font(size), **style)
 
 
+def text_size(text: str, size: float) -> tuple[int, int]:
+    """Width and height in px that an outlined text of a size takes, of any letters."""
+    left, _, right, _ = _font(size).getbbox(text, stroke_width=1)
+    _, top, _, bottom = _font(size).getbbox('Ag', stroke_width=1)
+    return int(right - left) + 2, int(bottom - top) + 2
+
+
 @lru_cache(maxsize=16)
 def _font(size: float) -> Union[ImageFont.FreeTypeFont, ImageFont.ImageFont]:
     return ImageFont.load_default(size=size)

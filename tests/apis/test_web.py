@@ -54,6 +54,7 @@ def test_the_page_gets_every_entity_once(result):
     described = describe(result, 'key')
     assert [entity['id'] for entity in described['entities']] == [1, 2, 3, 4]
     assert described['image'].startswith('data:image/jpeg')
+    assert [entity['mean'] for entity in described['entities']] == [[7, 7, 7]] * 4
     assert (described['width'], described['height']) == (40, 20)
 
 
@@ -367,12 +368,22 @@ def test_keys_go_through_the_entities(page, photo):
 
 def test_views_and_opacity(page, photo):
     open_image(page, photo)
+    colour = entity_colours(2)[2].astype(float)
+    swatch = page.locator('tbody tr:nth-child(2) span')
+    below = scene(0, HEIGHT, WIDTH)[:, STRIPES[0] : sum(STRIPES[:2])].mean((0, 1))
+
+    def shown():
+        return re.findall(r'[0-9]+', swatch.evaluate('(e) => getComputedStyle(e).background'))[:3]
+
+    # as painted
+    assert np.abs(np.array(shown(), int) - (0.55 * colour + 0.45 * below)).max() <= 1.5
     colour = entity_colours(2)[2].tolist()
     assert np.abs(np.subtract(pixel(page, 2), [*colour, 0.55 * 255])).max() <= 1
     assert pixel(page, 4)[3] == 0
     set_number(page, 'opacity', 20)
     assert np.abs(np.subtract(pixel(page, 2), [*colour, 0.2 * 255])).max() <= 3
     page.click('text=Map >> nth=0')
+    assert list(map(int, shown())) == colour
     assert pixel(page, 2) == [*colour, 255]
     assert page.locator('#plain').evaluate('(e) => getComputedStyle(e).visibility') == 'hidden'
     assert page.is_disabled('#opacity')

@@ -11,7 +11,12 @@ from mmentity.structures import EntityMap
 from mmentity.structures.palette import entity_colours
 from mmentity.visualization import EntityVisualizer
 from mmentity.visualization.curves import draw_curves
-from mmentity.visualization.drawing import draw_entities, side_by_side
+from mmentity.visualization.drawing import (
+    draw_entities,
+    matched_colours,
+    painted_colours,
+    side_by_side,
+)
 
 
 def test_colours_are_stable_and_neighbours_differ():
@@ -52,6 +57,36 @@ def test_texts_stand_inside_their_entity():
     assert not changed[:, :10].any()
 
 
+@pytest.mark.parametrize('alpha', [0.0, 0.55])
+def test_swatches_of_the_legend_are_as_painted(alpha):
+    rng = np.random.default_rng(0)
+    ids = np.arange(1, 41).reshape(5, 8).repeat(12, 0).repeat(12, 1)
+    img = rng.integers(0, 256, (5, 8, 3), np.uint8).repeat(12, 0).repeat(12, 1)
+    img = (img // 2 + rng.integers(0, 128, img.shape)).astype(np.uint8)
+    entities = EntityMap(ids)
+    drawn = draw_entities(img, entities, alpha, contours=False)
+    swatches = painted_colours(img, entities, alpha).astype(float)
+    means = np.array([drawn[ids == k].mean(0) for k in range(1, 41)])
+    assert np.abs(means - swatches).max() <= 1.5
+    distances = np.linalg.norm(means[:, None] - swatches, axis=-1)
+    assert distances.argmin(1).tolist() == list(range(40))
+
+
+def test_matched_entities_have_one_colour():
+    ids = np.zeros((20, 60), int)
+    ids[:, :20], ids[:, 20:40], ids[:, 40:] = 1, 2, 3
+    reference = EntityMap(ids)
+    # the first matches entity 3, the second nothing, the third entity 1
+    found = np.zeros((20, 60), int)
+    found[:, 42:], found[:, 30:42], found[:, 1:18] = 1, 2, 3
+    colours = matched_colours(EntityMap(found), reference)
+    expected = entity_colours(4)
+    assert np.array_equal(colours, expected[[0, 3, 4, 1]])
+    nothing = EntityMap(np.zeros((20, 60), int))
+    assert len(matched_colours(nothing, reference)) == 1
+    assert np.array_equal(matched_colours(reference, nothing), entity_colours(3))
+
+
 def test_side_by_side():
     panels = [np.zeros((40, 60, 3), np.uint8), np.full((40, 60, 3), 7, np.uint8)]
     sheet = side_by_side(panels, ['a', 'b'])
@@ -83,6 +118,21 @@ def test_visualizer_writes_the_panels(tmp_path, with_gt, panels, texts):
     prediction = drawn[16:, -60:]
     assert (prediction[:, 40:] == 100).all()  # entity 2 is below the threshold
     assert not (prediction[:, 12:30] == 100).all()
+
+
+def test_visualizer_gives_matched_entities_one_colour(tmp_path):
+    both = sample(with_gt=True)
+    # the prediction has the same entities in the other order
+    both.pred_entity_map.ids = 3 - both.pred_entity_map.ids
+    both.pred_entity_map.ids[both.pred_entity_map.ids == 3] = 0
+    both.pred_instances.scores = torch.tensor([0.9, 0.8])
+    out = tmp_path / 'a.png'
+    img = np.full((40, 60, 3), 100, np.uint8)
+    EntityVisualizer().add_datasample('a', img, both, out_file=str(out))
+    drawn = np.asarray(Image.open(out))
+    ground_truth, prediction = drawn[16:, 60:120], drawn[16:, 120:]
+    assert np.array_equal(ground_truth, prediction)
+    assert (ground_truth[20, 20] != ground_truth[20, 50]).any()
 
 
 def test_visualizer_refuses_other_texts():

@@ -9,7 +9,7 @@ from PIL import Image
 from mmentity.apis.export.numbering import NumberedResult
 from mmentity.apis.result import EntityResult
 from mmentity.structures import EntityMap
-from mmentity.visualization.drawing import draw_entities, side_by_side
+from mmentity.visualization.drawing import draw_entities, painted_colours, side_by_side
 from mmentity.visualization.legend import draw_legend
 
 # Larger overlays are slow to open and show no more on a screen.
@@ -34,7 +34,7 @@ def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     result = numbered.result
     image, entities = shrink(result, LONGEST_SIDE)
     columns = {
-        'ids': [str(number) for number in numbered.ids],
+        'ids': [f'#{number}' for number in numbered.ids],
         'scores': [f'{score:.2f}' for score in result.scores],
     }
     texts = [' '.join(t) for t in zip(*(columns[name] for name in columns if name in drawn))]
@@ -43,7 +43,8 @@ def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     if 'side-by-side' in drawn:
         overlay = side_by_side((image, overlay), ('image', f'{len(result)} entities'))
     if 'legend' in drawn:
-        legend = draw_legend(numbered.ids, result.scores, result.areas, len(overlay))
+        painted = painted_colours(image, entities, alpha)
+        legend = draw_legend(numbered.ids, result.scores, result.areas, painted, len(overlay))
         overlay = np.hstack([overlay, legend])
     return overlay
 

@@ -16,6 +16,7 @@ from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.export.overlays import shrink
 from mmentity.apis.result import EntityResult
 from mmentity.structures.palette import entity_colours
+from mmentity.visualization.drawing import mean_colours
 
 # what the page zooms into; larger canvases are too much for phones
 SHOWN_SIDE = 4096
@@ -62,14 +63,17 @@ def describe(result: EntityResult, key: str) -> dict[str, Any]:
     Returns:
         ``image`` and ``ids`` are data URIs of one size; a pixel of ``ids`` has
         its id in red + 256 green. Ids are ranks by score, so they stay when
-        thresholds move.
+        thresholds move. An entity has its ``colour`` and the ``mean`` of the image
+        below it, RGB 0..255, of which the page mixes what it looks like.
     """
     image, entities = shrink(result, SHOWN_SIDE)
     ids = entities.ids[0]
     coded = np.stack([ids & 255, ids >> 8, np.zeros_like(ids)], axis=-1).astype(np.uint8)
     record = NumberedResult(result, np.arange(1, len(result) + 1)).record()
-    for entity, colour in zip(record['entities'], entity_colours(len(result))[1:].tolist()):
-        entity['colour'] = colour
+    means = mean_colours(image, entities).round().astype(int)
+    colours = entity_colours(len(result))[1:]
+    for entity, colour, mean in zip(record['entities'], colours.tolist(), means.tolist()):
+        entity.update(colour=colour, mean=mean)
     return {
         **record,
         'key': key,

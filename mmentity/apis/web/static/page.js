@@ -121,9 +121,15 @@ function row(entity) {
     line.insertCell().textContent = text;
   }
   const swatch = document.createElement('span');
-  swatch.style.background = `rgb(${entity.colour})`;
+  swatch.style.background = `rgb(${painted(entity)})`;
   line.cells[0].append(swatch);
   return line;
+}
+
+// The colour that an entity has in the view, on average.
+function painted({colour, mean}) {
+  const share = state.view === 'overlay' ? state.opacity / 100 : 1;
+  return colour.map((value, k) => Math.round(share * value + (1 - share) * mean[k]));
 }
 
 let drawing = 0;
@@ -226,7 +232,7 @@ find('#view').addEventListener('change', (event) => {
   for (const input of [find('#opacity'), find('#opacity-number')]) {
     input.disabled = state.view !== 'overlay';
   }
-  draw();
+  if (state.result) update();
 });
 find('#hint button').addEventListener('click', () => {
   controls.score.set(0);
