@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import sys
 
 import numpy as np
@@ -37,6 +38,19 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope='session')
 def inferencer(weights):
     return EntityInferencer(MODEL, weights, 'cpu', show_progress=False)
+
+
+@pytest.fixture(scope='session')
+def browser():
+    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
+    names = ('chromium', 'chromium-browser', 'google-chrome')
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip('no Chromium is installed; on Debian: apt-get install chromium')
+    with sync_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope='session')

@@ -6,7 +6,6 @@ import http.client
 import io
 import json
 import re
-import shutil
 import socket
 import threading
 import time
@@ -155,19 +154,6 @@ class CountingInferencer:
     def predict(self, image):
         self.calls += 1
         return self.inferencer.predict(image)
-
-
-@pytest.fixture(scope='module')
-def browser():
-    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
-    names = ('chromium', 'chromium-browser', 'google-chrome')
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip('no Chromium is installed; on Debian: apt-get install chromium')
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -22,14 +22,15 @@ def write_contact_sheet(
     """Write ``index.html`` over the results of a run.
 
     The page shows each image with its entities (the image alone under the
-    pointer), sorts by name, number of entities and best score, finds names, and
-    lists failures. It refers to files in the output folder and to nothing else.
+    pointer, or all of them at a click), sorts by name, and by number of entities and
+    best score in both directions, finds names, and lists failures. It refers to files in
+    the output folder and to nothing else.
     Images whose record, the content of a sidecar, has no thumbnails are not shown.
     """
     shown = [_card(record) for record in records if 'sheet' in record.get('files', ())]
     page = Template(PAGE.read_text(encoding='utf-8')).substitute(
         title=html.escape(os.path.basename(os.path.abspath(out))),
-        count=f'{len(shown):,}',
+        count='1 image' if len(shown) == 1 else f'{len(shown):,} images',
         cards='\n'.join(shown),
         failures=_failures(failures),
     )
@@ -58,8 +59,8 @@ def _failures(failures: Sequence[dict[str, Any]]) -> str:
     if not failures:
         return ''
     rows = ''.join(
-        f'<tr><td>{html.escape(failure["name"])}</td><td>{html.escape(failure["reason"])}</td></tr>'
+        f'<dt>{html.escape(failure["name"])}</dt><dd>{html.escape(failure["reason"])}</dd>'
         for failure in failures
     )
     title = f'{len(failures)} failed'
-    return f'<details open><summary>{title}</summary><table>{rows}</table></details>'
+    return f'<details open><summary>{title}</summary><dl>{rows}</dl></details>'
