@@ -16,12 +16,10 @@ from mmentity.datasets.entityseg import EntitySegDataset
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.folder import load_id_map
 from mmentity.datasets.rules import check_instance, decoding, instance_runs, semantic_values
+from mmentity.preparation.statistics_plots import LARGE, SMALL, draw_statistics
 from mmentity.structures.id_map import entity_ids
-from mmentity.utils.files import whole_file, write_json
+from mmentity.utils.files import write_json
 from mmentity.utils.progress import show_progress
-
-# COCO's limits between small, medium and large, px
-SMALL, LARGE = 32**2, 96**2
 
 
 class ImageStatistics(NamedTuple):
@@ -54,12 +52,21 @@ class Statistics:
         """The images whose annotations can all be read."""
         return [image for image in self.images if not image.faults]
 
+    @property
+    def areas(self) -> np.ndarray:
+        """Area of each entity in px, float ``(K,)``."""
+        return np.array([area for image in self.readable for area in image.areas], dtype=float)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Height and width of each image in px, int ``(N, 2)``."""
+        return np.array([(i.height, i.width) for i in self.readable], dtype=int).reshape(-1, 2)
+
     def summary(self) -> dict[str, Any]:
         """Summarise everything in numbers, fit for json."""
         readable = self.readable
-        areas = np.array([area for image in readable for area in image.areas], dtype=float)
+        areas, sizes = self.areas, self.sizes
         counts = np.array([len(image.areas) for image in readable])
-        sizes = np.array([(image.height, image.width) for image in readable]).reshape(-1, 2)
         covered = [sum(image.areas) / (image.height * image.width) for image in readable]
         classes = Counter(label for image in readable for label in image.classes)
         size_classes = np.bincount(np.digitize(areas, (SMALL, LARGE)), minlength=3)
@@ -86,7 +93,9 @@ class Statistics:
         summary = self.summary()
         paths = [Path(folder) / 'stats.json', Path(folder) / 'stats.png']
         write_json(paths[0], summary, indent=1)
-        draw_statistics(self, summary, paths[1])
+        title = f'{self.name}: {summary["entities"]} entities in {summary["images"]} images'
+        counts = [len(image.areas) for image in self.readable]
+        draw_statistics(title, counts, self.areas, self.sizes, summary['classes'], paths[1])
         return paths
 
 
@@ -175,37 +184,3 @@ def _quantiles(values: ArrayLike) -> Optional[dict[str, float]]:
     names = ('min', '5 %', 'median', '95 %', 'max')
     quantiles = np.quantile(values, (0, 0.05, 0.5, 0.95, 1))
     return {'mean': float(np.mean(values)), **dict(zip(names, map(float, quantiles)))}
-
-
-def draw_statistics(
-    statistics: Statistics, summary: dict[str, Any], path: Path, most: int = 30
-) -> None:
-    """Draw entities, areas, sizes and the ``most`` frequent classes as one PNG."""
-    # pyplot would start an interactive backend; a figure of its own needs no screen
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    readable = statistics.readable
-    figure = Figure(figsize=(12, 9), layout='constrained')
-    FigureCanvasAgg(figure)
-    counts, areas, sizes, classes = figure.subplots(2, 2).ravel()
-    numbers = [len(image.areas) for image in readable]
-    counts.hist(numbers, bins=np.arange(max(numbers, default=0) + 2) - 0.5, color='tab:blue')
-    counts.set(xlabel='entities of an image', ylabel='images')
-    sides = np.sqrt([max(area, 1) for image in readable for area in image.areas] or [1])
-    areas.hist(sides, bins=np.geomspace(1, sides.max() + 1, 50), color='tab:orange')
-    areas.set(xscale='log', xlabel='square root of the area of an entity, px', ylabel='entities')
-    for limit, name in ((SMALL, 'medium'), (LARGE, 'large')):
-        areas.axvline(limit**0.5, color='black', linestyle='--', linewidth=1)
-        areas.annotate(name, (limit**0.5, 0.97), xycoords=('data', 'axes fraction'), va='top')
-    widths, heights = ([getattr(image, side) for image in readable] for side in ('width', 'height'))
-    sizes.scatter(widths, heights, s=8, alpha=0.4, color='tab:green')
-    sizes.set(xlabel='width, px', ylabel='height, px', xlim=(0, None), ylim=(0, None))
-    rows = summary['classes'][:most][::-1]
-    classes.barh([f'{row["name"]} ({row["id"]})' for row in rows], [r['entities'] for r in rows])
-    classes.set(xlabel='entities', title=f'{len(rows)} of {len(summary["classes"])} classes')
-    classes.tick_params(axis='y', labelsize=7)
-    title = f'{summary["dataset"]}: {summary["entities"]} entities in {summary["images"]} images'
-    figure.suptitle(title)
-    with whole_file(path) as partial:
-        figure.savefig(partial, dpi=110)

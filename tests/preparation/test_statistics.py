@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -16,7 +17,8 @@ from mmentity.datasets import (
     EntitySegPanopticDataset,
     EntitySegSemanticDataset,
 )
-from mmentity.preparation.statistics import collect_statistics
+from mmentity.preparation.statistics import ImageStatistics, Statistics, collect_statistics
+from mmentity.preparation.statistics_plots import MOST_SIZES
 from tests.conftest import ROOT
 from tests.preparation.planting import TRAIN
 
@@ -97,7 +99,7 @@ def test_own_data_and_what_cannot_be_read(demo_root, tmp_path):
 
 @pytest.mark.parametrize('with_area', [True, False])
 def test_annotations_without_a_mask_are_counted_and_listed(tmp_path, with_area):
-    image = {'height': 10, 'width': 20}
+    size = {'height': 10, 'width': 20}
     masks = [[[0, 0, 5, 0, 5, 5]], [], [[1, 1, 3, 4]], [0, 0, 5, 0, 5, 5]]
     annotations = [
         {'id': 70 + k, 'image_id': k // 3, 'category_id': 1, 'segmentation': mask}
@@ -105,7 +107,7 @@ def test_annotations_without_a_mask_are_counted_and_listed(tmp_path, with_area):
     ]
     if with_area:
         annotations = [{**annotation, 'area': 3} for annotation in annotations]
-    images = [{'id': k, 'file_name': f'{k}.jpg', **image} for k in range(3)]
+    images = [{'id': k, 'file_name': f'{k}.jpg', **size} for k in range(3)]
     (tmp_path / 'a.json').write_text(json.dumps({'images': images, 'annotations': annotations}))
     dataset = CocoInstanceEntityDataset(data_root=str(tmp_path), ann_file='a.json')
     statistics = collect_statistics(dataset)
@@ -116,6 +118,58 @@ def test_annotations_without_a_mask_are_counted_and_listed(tmp_path, with_area):
                          ('1.jpg: annotation 73', 'list of lists')):  # fmt: skip
         assert re.search(f'{place}: .*{cause}', found)
     assert 'annotation 70' not in found
+
+
+def image(height, width, areas, classes=None):
+    return ImageStatistics(height, width, areas, classes or [0] * len(areas))
+
+
+TWO_SIZES = [image(10, 20, [4.0, 9.0]), image(20, 10, [5.0])]
+PANELS = [
+    # images, names of classes, labels of the panels
+    ([], {}, []),
+    ([image(10, 20, [])], {}, ['entities of an image']),
+    (
+        [image(10, 20, [4.0, 9.0])],
+        {0: 'entity'},
+        ['entities of an image', 'square root of the area of an entity, px'],
+    ),
+    (
+        TWO_SIZES,
+        {0: 'entity'},
+        ['entities of an image', 'square root of the area of an entity, px', 'images'],
+    ),
+    (
+        [*TWO_SIZES, image(5, 5, [3.0, 3.0], [0, 1])],
+        {0: 'cat', 1: 'dog'},
+        ['entities of an image', 'square root of the area of an entity, px', 'images', 'entities'],
+    ),
+    (
+        [image(5 + k, 5, [3.0]) for k in range(MOST_SIZES + 1)],
+        {0: 'entity'},
+        ['entities of an image', 'square root of the area of an entity, px', 'width, px'],
+    ),
+]
+
+
+@pytest.mark.parametrize(('images', 'names', 'labels'), PANELS)
+def test_no_panel_is_empty(images, names, labels, tmp_path, monkeypatch):
+    figures, save = [], Figure.savefig
+
+    def saved(self, *args, **kwargs):
+        figures.append(self)
+        save(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, 'savefig', saved)
+    Statistics('data', images, names).write(tmp_path)
+    (figure,) = figures
+    assert [axes.get_xlabel() for axes in figure.axes] == labels
+    for axes in figure.axes:
+        assert sum(patch.get_width() * patch.get_height() for patch in axes.patches) or (
+            len(axes.collections[0].get_offsets()) > MOST_SIZES
+        )
+    one_size = len({(each.height, each.width) for each in images}) == 1
+    assert ('all 20 x 10 px' in figure.get_suptitle()) == one_size
 
 
 def test_a_data_set_without_entities(tmp_path):
