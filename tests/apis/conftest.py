@@ -40,7 +40,7 @@ def inferencer(weights):
     return EntityInferencer(MODEL, weights, 'cpu', show_progress=False)
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def browser():
     sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed')
     names = ('chromium', 'chromium-browser', 'google-chrome')

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -26,6 +27,12 @@ from mmentity.cli import main
 from mmentity.datasets import SampleError
 from mmentity.structures.palette import entity_colours
 from tests.apis.conftest import make_result, scene, stripes
+
+
+def in_a_thread(coroutine):
+    """Run a coroutine where no browser has a loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture
@@ -107,7 +114,7 @@ def test_the_line_lets_through_in_order():
         await tasks['c']
         assert len(line) == 0
 
-    asyncio.run(run())
+    in_a_thread(run())
 
 
 WIDTHS = {1280: {}, 390: {'has_touch': True, 'is_mobile': True}}
@@ -123,7 +130,7 @@ def test_an_upload_that_grows_too_large_is_deleted(tmp_path):
             assert len(list(tmp_path.iterdir())) == 1
 
     with pytest.raises(UploadTooLargeError, match='larger than 1 MB'):
-        asyncio.run(receive_upload(chunks(), tmp_path, 1))
+        in_a_thread(receive_upload(chunks(), tmp_path, 1))
     assert list(tmp_path.iterdir()) == []
 
 

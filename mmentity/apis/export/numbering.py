@@ -80,4 +80,6 @@ def encode_image(suffix: str, img: np.ndarray, quality: int = 95) -> bytes:
         img[..., 0], img[..., 2] = img[..., 2], img[..., 0].copy()
     elif img.ndim == 3:
         img = cv2.cvtColor(img, cv2.COLOR_RGB2BGR)
-    return cv2.imencode(suffix, img, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+    # OpenCV warns of a setting that the format does not have, for each image
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == '.jpg' else []
+    return cv2.imencode(suffix, img, settings)[1].tobytes()

@@ -1,5 +1,6 @@
 """What the server of the page answers."""
 
+import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
@@ -136,6 +137,9 @@ class _Prediction(StreamingResponse):
         try:
             with self.routes.line.place() as self.ahead:
                 await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            # the server stops, and has no use for a traceback of each image
+            MMLogger.get_current_instance().warning(f'the server stops before {self.name}')
         finally:
             self.upload.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mmentity.apis.export import overlays
-from mmentity.apis.export.numbering import NumberedResult
+from mmentity.apis.export.numbering import NumberedResult, encode_image
 from mmentity.structures.palette import entity_colours
 from tests.apis.conftest import make_result, scene, stripes
 
@@ -32,3 +32,10 @@ def test_the_legend_has_the_colours_of_the_overlay():
     for k, colour in enumerate(painted):
         assert np.abs(legend[int(line * (k + 1.5)), int(line * 0.7)] - colour).max() <= 1.5
         assert np.abs(entity_colours(3)[k + 1] - colour).max() > 20
+
+
+def test_encoding_says_nothing(capfd):
+    image = scene(0)
+    assert len(encode_image('.jpg', image, quality=30)) < len(encode_image('.jpg', image))
+    encode_image('.png', image)
+    assert capfd.readouterr() == ('', '')
