@@ -11,7 +11,7 @@ import torch
 from mmcv.transforms import Compose
 from mmdet.registry import TRANSFORMS
 from mmdet.structures import DetDataSample
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
@@ -36,6 +36,7 @@ from mmentity.apis.threads import map_in_background
 from mmentity.checkpoints.hub import weights_file
 from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
+from mmentity.models.precision import check_precision, usable_precision
 from mmentity.utils.progress import show_progress
 from mmentity.utils.shipped_configs import get_config
 
@@ -93,6 +94,10 @@ class EntityInferencer(BaseInferencer):
             non-commercial use only). Without one the model is as random as it was built.
         device: Such as ``'cuda:0'``; the best that is there by default.
         show_progress: Whether to show a progress bar.
+        precision: ``'fp32'``, ``'bf16'`` or ``'fp16'``, in place of
+            ``test_cfg.precision``, which is fp32 if not set. Half precision is faster and
+            changes a few pixels; a device that it does not make faster runs in fp32, and
+            a warning says why.
 
     Attributes:
         failures: Pairs of image and reason of the last call with
@@ -116,7 +121,9 @@ class EntityInferencer(BaseInferencer):
         weights: Optional[Union[str, Path]] = None,
         device: Optional[str] = None,
         show_progress: bool = True,
+        precision: Optional[str] = None,
     ) -> None:
+        check_precision(precision)
         self.failures: list[tuple[InputImage, str]] = []
         self._built = model if isinstance(model, nn.Module) else None
         config = _config_of(model)
@@ -127,6 +134,20 @@ class EntityInferencer(BaseInferencer):
             config.get('default_scope', 'mmdet'),
             show_progress,
         )
+        if precision is not None:
+            # not in place: the config of the model has it too
+            test_cfg = {**(self.model.test_cfg or {}), 'precision': precision}
+            self.model.test_cfg = ConfigDict(test_cfg)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return next(self.model.parameters()).device
+
+    @property
+    def precision(self) -> str:
+        """Precision in which the network runs: the one asked for, or fp32."""
+        return usable_precision((self.model.test_cfg or {}).get('precision'), self.device)
 
     def predict(self, image: ImageLike, keep_image: bool = True) -> EntityResult:
         """Predict one image.

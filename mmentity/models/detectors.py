@@ -12,6 +12,7 @@ from torch import Tensor
 from mmentity.models.data_preprocessor import MultiViewDataPreprocessor
 from mmentity.models.heads.mask2former_head import HeadPrediction
 from mmentity.models.memory import over_views, views_at_a_time
+from mmentity.models.precision import autocast_to, check_precision
 from mmentity.registry import MODELS
 
 
@@ -23,6 +24,15 @@ class EntityMask2Former(Mask2Former):
     of that one, change the ``type`` of the detector, of ``panoptic_head``
     (:class:`EntityMask2FormerHead`) and of ``panoptic_fusion_head``
     (:class:`EntityFusionHead`).
+
+    ``test_cfg.precision`` is the precision of backbone and head in testing: ``'fp32'``,
+    ``'bf16'``, ``'fp16'``, or None, the default, for float32 or the caller's autocast.
+    Sampling positions and fusion are in float32 always. A device that is not faster in
+    the precision runs in fp32, and a warning says why.
+
+    Raises:
+        ValueError: If the data preprocessor makes batches without views, or the
+            precision is none of the above.
 
     Attributes:
         load_hooks: Called before weights are loaded, with the model, the state dict, the prefix
@@ -37,6 +47,7 @@ class EntityMask2Former(Mask2Former):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        check_precision((self.test_cfg or {}).get('precision'))
         preprocessor = self.data_preprocessor
         # one that only moves tensors to a device is for batches that are collated elsewhere
         makes_batches = isinstance(preprocessor, ImgDataPreprocessor)
@@ -103,12 +114,15 @@ class EntityMask2Former(Mask2Former):
     def predict_masks(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> HeadPrediction:
         """Run backbone and head: what :meth:`predict` makes the results of.
 
+        They run in ``test_cfg.precision``.
+
         Args:
             batch_inputs: ``(B, V, 3, H, W)``, normalised and padded.
             batch_data_samples: B samples.
         """
-        features = self.extract_feat(batch_inputs)
-        return self.panoptic_head.predict(features, batch_data_samples)
+        with autocast_to((self.test_cfg or {}).get('precision'), batch_inputs.device):
+            features = self.extract_feat(batch_inputs)
+            return self.panoptic_head.predict(features, batch_data_samples)
 
     def _forward(
         self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None

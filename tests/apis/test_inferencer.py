@@ -124,6 +124,30 @@ def test_models_are_named_given_as_path_as_config_or_built(inferencer, weights):
         assert same(other.predict(scene(0)), result)
 
 
+def test_precision_is_that_of_the_network(weights, inferencer, monkeypatch):
+    with pytest.raises(ValueError, match="is 'half'; it must be one of fp32, bf16, fp16"):
+        EntityInferencer(MODEL, weights, 'cpu', precision='half')
+    assert inferencer.precision == 'fp32'
+    monkeypatch.setattr('mmentity.models.precision.lack_of', lambda *_: None)
+    half = EntityInferencer(MODEL, weights, 'cpu', show_progress=False, precision='bf16')
+    assert half.precision == 'bf16'
+    seen = []
+    decode = half.model.panoptic_head.pixel_decoder
+    decode.register_forward_hook(lambda *called: seen.append(called[2].mask_features.dtype))
+    result, expected = half.predict(scene(0)), inferencer.predict(scene(0))
+    assert seen == [torch.bfloat16]
+    assert (result.entity_map > 0).mean() == pytest.approx(
+        (expected.entity_map > 0).mean(), abs=0.1
+    )
+    assert result.scores.dtype == np.float32
+    # a config says it too, and an argument wins
+    config = Config.fromfile(str(find_config(f'{MODEL}.py')))
+    config.model.test_cfg.precision = 'fp16'
+    assert EntityInferencer(config, weights, 'cpu').precision == 'fp16'
+    assert EntityInferencer(config, weights, 'cpu', precision='bf16').precision == 'bf16'
+    assert config.model.test_cfg.precision == 'fp16'
+
+
 def test_official_weights_are_read(reference, tmp_path):
     """A checkpoint as the release has it goes into the model of a config."""
     info, _ = reference.load('cropformer_swin_tinycfg')

@@ -11,6 +11,8 @@ from mmentity import __version__
 from mmentity.utils.dependencies import installed_version
 from mmentity.utils.files import whole_file
 
+# What must be the same in two runs whose files belong together, beside the outputs.
+DECISIVE = ('config_sha256', 'weights_sha256', 'precision')
 # What may differ between two runs whose files belong together.
 FREE_OUTPUTS = ('formats', 'sheet', 'npz_tables', 'sequence')
 VERSIONS = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'numpy', 'PIL')
@@ -80,7 +82,7 @@ def _decisive(record: dict[str, Any]) -> dict[str, Any]:
     """Select what must be the same for files of two runs to belong together."""
     outputs = record.get('outputs', {})
     return {
-        **{key: record.get(key) for key in ('config_sha256', 'weights_sha256')},
+        **{key: record.get(key) for key in DECISIVE},
         **{key: value for key, value in outputs.items() if key not in FREE_OUTPUTS},
     }
 

@@ -165,16 +165,23 @@ class EntityMask2FormerHead(Mask2FormerHead):
         return self.set_loss(output.cls_scores, output.masks, targets)
 
     def _decode_pixels(self, x: Sequence[Tensor]) -> PixelFeatures:
-        """Run the pixel decoder, in float32 as its sampling positions need."""
+        """Run the pixel decoder; under mixed precision too its training is in float32.
+
+        So it is in the official release. In testing :class:`EntityPixelDecoder` keeps in
+        float32 what needs it, and others are run in float32.
+        """
         _check_channels(x, self.in_channels)
-        with torch.autocast(x[0].device.type, enabled=False):
-            mask_features, *multi_scale = over_views(
-                self._decode_some_pixels, x, self._views_at_a_time(x[0])
-            )
+        step = self._views_at_a_time(x[0])
+        if isinstance(self.pixel_decoder, EntityPixelDecoder) and not torch.is_grad_enabled():
+            mask_features, *multi_scale = over_views(self._decode_some_pixels, x, step)
+        else:
+            with torch.autocast(x[0].device.type, enabled=False):
+                x = [feature.float() for feature in x]
+                mask_features, *multi_scale = over_views(self._decode_some_pixels, x, step)
         return PixelFeatures(mask_features, multi_scale)
 
     def _decode_some_pixels(self, *features: Tensor) -> tuple[Tensor, ...]:
-        mask_features, multi_scale = self.pixel_decoder([f.float() for f in features])
+        mask_features, multi_scale = self.pixel_decoder(list(features))
         return (mask_features, *multi_scale)
 
     def _views_at_a_time(self, finest: Tensor) -> int:

@@ -99,7 +99,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         return values
 
     def samples(self, query: Tensor, reference_points: Tensor, sizes: Sizes) -> Samples:
-        """Tell where queries sample, and how much each sample weighs.
+        """Tell where queries sample, and how much each sample weighs, in float32 always.
 
         Args:
             query: ``(..., N, C)``, positions added.
@@ -108,11 +108,15 @@ class DeformableAttention(MultiScaleDeformableAttention):
             sizes: Height and width of each level.
         """
         num_samples = self.num_levels * self.num_points
-        logits = self.attention_weights(query).unflatten(-1, (self.num_heads, num_samples))
+        logits = self.attention_weights(query).float()
+        logits = logits.unflatten(-1, (self.num_heads, num_samples))
         # PyTorch's softmax is slow over so few values
         exponentials = (logits - logits.detach().amax(dim=-1, keepdim=True)).exp()
         attention = exponentials / exponentials.sum(dim=-1, keepdim=True)
-        offsets = self.sampling_offsets(query).unflatten(-1, (self.num_heads, num_samples, 2))
+        # half precision would move points by up to half a cell
+        with torch.autocast(query.device.type, enabled=False):
+            offsets = self.sampling_offsets(query.float())
+        offsets = offsets.unflatten(-1, (self.num_heads, num_samples, 2))
         points = []
         for axis, size in enumerate(zip(*(size[::-1] for size in sizes))):
             # offsets are in cells of the level; centres of cells lie at halves
@@ -127,6 +131,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
         self, query: Tensor, values: Tensor, reference_points: Tensor, sizes: Sizes
     ) -> Tensor:
         """Sum samples on the CPU, one image at a time."""
+        # the sparse product of their gradient has no half precision
+        values = values.float() if torch.is_grad_enabled() else values
         sums = [
             SampledSums.apply(value, *self.samples(tokens, points, sizes), sizes, self.num_points)
             for tokens, value, points in zip(query, values, reference_points)
@@ -136,14 +142,17 @@ class DeformableAttention(MultiScaleDeformableAttention):
     def _sample_maps(
         self, query: Tensor, values: Tensor, reference_points: Tensor, sizes: Sizes
     ) -> Tensor:
-        """Sum samples by mmcv's functions: its compiled op, or PyTorch's ``grid_sample``."""
+        """Sum samples by mmcv's functions: its compiled op, or PyTorch's ``grid_sample``.
+
+        Both take points and values of one type, so the values become float32 too.
+        """
         samples = self.samples(query, reference_points, sizes)
         by_level = (self.num_levels, self.num_points)
         points = torch.stack((samples.x, samples.y), dim=-1).unflatten(-2, by_level)
         shapes = move(torch.tensor(sizes), query.device)
         locations = (points + 0.5) / shapes.flip(1)[:, None]
         attention = samples.attention.unflatten(-1, by_level)
-        values = values.unflatten(-1, (self.num_heads, -1))
+        values = values.float().unflatten(-1, (self.num_heads, -1))
         if attention_way(query.device) == 'grid_sample':
             return multi_scale_deformable_attn_pytorch(values, sizes, locations, attention)
         areas = shapes.prod(dim=1)

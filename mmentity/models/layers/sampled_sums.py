@@ -26,7 +26,8 @@ class Samples(NamedTuple):
     """Where queries sample the values, and how much each sample weighs.
 
     Attributes:
-        x: Cells of the level, 0 at the centre of the first, ``(..., heads, levels * points)``.
+        x: Cells of the level, 0 at the centre of the first, float32
+            ``(..., heads, levels * points)``.
         y: The same along the other axis.
         attention: Weights, which add up to 1 for each head, of the same shape.
     """
@@ -89,8 +90,9 @@ class PaddedRows:
         self._right = num_heads
         self._down = of_samples(down, torch.int32)
         self._origin = of_samples(origin, torch.int32) + heads
-        self._limits = [of_samples(axis, values.dtype) for axis in zip(*sizes)]
-        self._first = values.new_tensor(-1.0)
+        # of the points, whatever the precision of the values
+        self._limits = [of_samples(axis, torch.float32) for axis in zip(*sizes)]
+        self._first = torch.tensor(-1.0)
 
     def around(self, samples: Samples) -> WeightedRows:
         """Find the rows around the points of N queries; the weights can be differentiated."""
@@ -119,7 +121,8 @@ class PaddedRows:
 
     def sums_of(self, chosen: WeightedRows) -> Tensor:
         """Add up weighted rows, ``(N * heads, C / heads)``."""
-        return F.embedding_bag(chosen.row, self.rows, per_sample_weights=chosen.weight, mode='sum')
+        weight = chosen.weight.to(self.rows.dtype)
+        return F.embedding_bag(chosen.row, self.rows, per_sample_weights=weight, mode='sum')
 
     def gradient(self, chosen: WeightedRows, grad: Tensor) -> Tensor:
         """Gradient of the values ``(K, C)`` from that of the sums ``(N, C)``."""

@@ -238,14 +238,19 @@ def test_the_manifest_tells_what_made_the_files(predict, weights, tmp_path):
     assert manifest['config'].endswith(f'{MODEL}.py')
     assert manifest['outputs']['score_thr'] == 0.3
     assert manifest['failures'] == []
+    assert manifest['precision'] == 'fp32'
     assert {'mmentity', 'torch', 'mmcv', 'mmdet'} <= set(manifest['versions'])
 
 
-def test_files_of_other_options_are_not_mixed(predict, tmp_path, capsys):
+def test_files_of_other_options_are_not_mixed(predict, tmp_path, monkeypatch):
     folder = save_scenes(tmp_path / 'in', 1)
     assert predict(folder, tmp_path / 'out') == 0
     code = predict(folder, tmp_path / 'out', '--skip-existing', '--score-thr', 0.3)
     assert 'made with another score_thr (0.5, now 0.3)' in code
+    with monkeypatch.context() as patch:
+        patch.setattr('mmentity.models.precision.lack_of', lambda *_: None)
+        code = predict(folder, tmp_path / 'out', '--skip-existing', '--precision', 'bf16')
+    assert 'made with another precision (fp32, now bf16)' in code
     part = ('--shard', '1/2', '--skip-existing', '--min-area', 7)
     assert 'made with another min_area (1, now 7)' in predict(folder, tmp_path / 'out', *part)
     more = ('--skip-existing', '--format', 'idmap,npz,cutout')
@@ -262,7 +267,7 @@ class Handmade:
     show_progress = False
 
     def __init__(self, inferencer):
-        self.cfg, self.model = inferencer.cfg, inferencer.model
+        self.cfg, self.device, self.precision = inferencer.cfg, inferencer.device, 'fp32'
 
     def outcomes(self, images, reading):
         for image in images:
