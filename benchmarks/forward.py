@@ -3,13 +3,17 @@
 python benchmarks/forward.py
 """
 
+import statistics
 import time
 
 import torch
 from measuring import measure, run
 from mmdet.structures import DetDataSample
 from plain_models import PlainCropFormer, build
+from stages import STAGES, Stages, product_rate
 from torch import Tensor
+
+from mmentity.models.layers.window_attention import WindowedSwinBlock
 
 SIZE = (800, 1088)
 VIEWS = 5
@@ -49,8 +53,38 @@ def stages(variant: str, model: torch.nn.Module, inputs: Tensor) -> dict:
     return {'stages_s': seconds}
 
 
+def limit(model: torch.nn.Module, inputs: Tensor, repeat: int) -> dict:
+    """Compare the rate of each stage with that of a plain product on the same threads."""
+    stages, rates, seconds = Stages(model.requires_grad_(False)), [], []
+    with stages.count():
+        model.predict_masks(inputs, [None])
+    for _ in range(repeat):
+        rates.append(product_rate())
+        with stages.watched():
+            start = time.process_time()
+            model.predict_masks(inputs, [None])
+            seconds.append(time.process_time() - start)
+    rate = statistics.median(rates)
+    rows = {name: (stages.macs[name], stages.seconds[name] / repeat) for name in STAGES}
+    rows['all'] = (sum(stages.macs.values()), statistics.fmean(seconds))
+    return {
+        'product_gmac_s': round(rate / 1e9, 1),
+        'limit': {
+            name: {
+                'gmac': round(macs / 1e9, 1),
+                'cpu_s': round(cpu_s, 3),
+                'gmac_s': round(macs / cpu_s / 1e9, 1),
+                'share': round(macs / cpu_s / rate, 3),
+            }
+            for name, (macs, cpu_s) in rows.items()
+        },
+    }
+
+
 def measure_case(case: dict) -> dict:
     """Measure one variant, or compare both."""
+    if case.get('blocks') == 'mmpretrain':
+        WindowedSwinBlock.take_over = lambda backbone: None
     options = {
         'model.test_cfg.max_memory_mb': case.get('max_memory_mb'),
         'model.panoptic_head.num_queries': case.get('queries', 100),
@@ -63,6 +97,8 @@ def measure_case(case: dict) -> dict:
             expected = PlainCropFormer(model)(inputs)
             names = ('class_logits', 'mask_logits')
             return {name: float((a - b).abs().max()) for name, a, b in zip(names, result, expected)}
+        if case['variant'] == 'limit':
+            return limit(model, inputs, case.get('repeat', 3))
         function = PlainCropFormer(model) if case['variant'] == 'plain' else None
         repeat = case.get('repeat', 5)
         measured = measure(
@@ -77,6 +113,8 @@ CASES = [
     {'variant': 'plain'},
     {'variant': 'mmentity'},
     {'variant': 'mmentity', 'max_memory_mb': 4000},
+    {'variant': 'limit'},
+    {'variant': 'limit', 'blocks': 'mmpretrain'},
     *({**GROWTH, 'views': views} for views in (2, 3, 4, 5)),
     *({**GROWTH, 'size': size} for size in ([224, 320], [320, 448], [800, 1088], [1120, 1472])),
     *({**GROWTH, 'queries': queries} for queries in (50, 200, 400)),

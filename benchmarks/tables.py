@@ -29,7 +29,7 @@ GROWTH = {
     'training': {'entities'},
 }
 OPTIONS = {'max_memory_mb', 'with_cp', 'amp', 'memory_format', 'compile'}
-HIDDEN = {'seconds', 'median_s', 'median_cpu_s', 'peak_mib', 'stages_s'}
+HIDDEN = {'seconds', 'median_s', 'median_cpu_s', 'peak_mib', 'stages_s', 'limit'}
 
 
 def table(name: str, rows: list) -> str:
@@ -64,7 +64,19 @@ def table(name: str, rows: list) -> str:
             lines += [
                 f'{_text(row["case"])}, s of each stage: {_text(row["measured"]["stages_s"])}.'
             ]
+        if 'limit' in row['measured']:
+            lines += ['', f'{_text(row["case"])}:', '', *_limit_table(row['measured'])]
     return '\n'.join([*lines, '', f'Measured on {_environment(measured[-1]["environment"])}.'])
+
+
+def _limit_table(measured: dict) -> list:
+    """Multiply-adds of each stage, and their rate as a share of that of a plain product."""
+    head = ['stage', 'multiply-adds, 10^9', 'CPU time, s', '10^9 a second', 'of a plain product']
+    lines = [_line(head), _line(['---'] * len(head))]
+    for name, row in measured['limit'].items():
+        values = [_text(row[key]) for key in ('gmac', 'cpu_s', 'gmac_s')]
+        lines.append(_line([name, *values, f'{row["share"]:.0%}']))
+    return [*lines, '']
 
 
 def _baseline_of(name: str, case: dict, rows: list) -> tuple:
