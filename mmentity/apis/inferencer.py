@@ -36,6 +36,7 @@ from mmentity.apis.threads import map_in_background
 from mmentity.checkpoints.hub import weights_file
 from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
+from mmentity.models.memory import is_out_of_memory
 from mmentity.models.precision import check_precision, usable_precision
 from mmentity.utils.progress import show_progress
 from mmentity.utils.shipped_configs import get_config
@@ -358,7 +359,7 @@ def _outcome(loaded: Loaded, sample: DetDataSample) -> Outcome:
 
 
 def _sample_error(image: InputImage, error: Exception) -> SampleError:
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+    if is_out_of_memory(error):
         return SampleError(
             f'{image.path or image.name} does not fit into the memory ({error}); use a '
             'smaller --batch-size, another device, or resize it first'

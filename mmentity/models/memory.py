@@ -8,11 +8,26 @@ memory and time, and never about the result.
 from collections.abc import Callable, Sequence
 from typing import Optional
 
+import torch
 from torch import Tensor
 
+from mmentity.models.precision import bytes_of_a_value
+
 MIB = 1 << 20
-# peak of backbone and pixel decoder for each channel and cell of a finest feature map
-BYTES_PER_CHANNEL = 96
+NO_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory', 'alloc_failed')
+# peak of backbone and pixel decoder for each channel and cell of a finest feature map,
+# measured on the CPU; `benchmarks/gpu.py` tells what it is on a GPU
+VALUES_PER_CHANNEL = 24
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on any device and in any version of PyTorch."""
+    # the same class as torch.OutOfMemoryError, which came later
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    # allocators of the CPU and of other devices, and libraries that allocate by themselves
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in said for words in NO_MEMORY)
 
 
 def memory_budget(test_cfg: Optional[dict]) -> Optional[int]:
@@ -35,7 +50,7 @@ def views_at_a_time(views: Tensor, channels: int, test_cfg: Optional[dict]) -> i
     """How many views a model takes at a time in testing, at least one.
 
     Without a budget a GPU takes all of them, which is fastest, and a CPU one,
-    which is as fast and smaller.
+    which is as fast and smaller. Under autocast to half precision twice as many fit on a CPU.
 
     Args:
         views: Inputs or feature maps of all views, ``(B * V, C, H, W)``.
@@ -45,7 +60,8 @@ def views_at_a_time(views: Tensor, channels: int, test_cfg: Optional[dict]) -> i
     budget = memory_budget(test_cfg)
     if budget is None:
         return len(views) if views.is_cuda else 1
-    return max(1, budget // (BYTES_PER_CHANNEL * channels * views[0, 0].numel()))
+    values = VALUES_PER_CHANNEL * channels * views[0, 0].numel()
+    return max(1, budget // (values * bytes_of_a_value(views.device)))
 
 
 def over_views(

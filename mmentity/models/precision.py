@@ -72,6 +72,14 @@ def autocast_to(
     return torch.autocast(kind, dtype=DTYPES[usable])
 
 
+def bytes_of_a_value(device: torch.device) -> int:
+    """Bytes of most values that a network holds under the autocast in force."""
+    # on other devices norms and softmax make float32 of half precision
+    if device.type == 'cpu' and torch.is_autocast_cpu_enabled():
+        return torch.get_autocast_cpu_dtype().itemsize
+    return torch.float32.itemsize
+
+
 def lack_of(precision: str, device: torch.device) -> Optional[str]:
     """Name what a device lacks to be faster in a precision than in fp32; None if nothing."""
     if precision == 'fp32':

@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from mmentity.models import EntityFusionHead
-from mmentity.models.memory import memory_budget, over_views, views_at_a_time
+from mmentity.models.memory import (
+    is_out_of_memory,
+    memory_budget,
+    over_views,
+    views_at_a_time,
+)
 from tests.models.fusion.test_class_aware import logits_of, sample_of
 from tests.models.parity import build
 
@@ -45,14 +50,37 @@ def test_forward_does_not_change_with_the_budget():
 def test_views_at_a_time():
     views = torch.zeros(5, 3, 100, 100)
     assert views_at_a_time(views, 96, {}) == 1
-    one = 96 * 96 * 100 * 100 / 2**20
+    one = 24 * 4 * 96 * 100 * 100 / 2**20
     assert views_at_a_time(views, 96, {'max_memory_mb': 3.5 * one}) == 3
     assert views_at_a_time(views, 96, {'max_memory_mb': one / 2}) == 1
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert views_at_a_time(views, 96, {'max_memory_mb': 1.5 * one}) == 3
     assert memory_budget({'max_memory_mb': 1 / 1024}) == 1024
     assert memory_budget(None) is None
     for value in (0, -1):
         with pytest.raises(ValueError, match=f'max_memory_mb is {value}; it must be positive'):
             views_at_a_time(views, 96, {'max_memory_mb': value})
+
+
+@pytest.mark.parametrize(
+    ('error', 'expected'),
+    [
+        (MemoryError(), True),
+        (torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB'), True),
+        (RuntimeError('MPS backend out of memory (MPS allocated: 5 GB)'), True),
+        (RuntimeError('CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate'), True),
+        (RuntimeError('mat1 and mat2 shapes cannot be multiplied'), False),
+        (ValueError('out of memory'), False),
+    ],
+)
+def test_errors_of_memory_are_told_from_others(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+def test_the_allocator_of_the_cpu_is_told_too():
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 60)
+    assert is_out_of_memory(raised.value)
 
 
 @pytest.mark.parametrize('step', [1, 2, 7])
