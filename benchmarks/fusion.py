@@ -21,7 +21,7 @@ KINDS = ('entities', 'noise')
 def plain_probs(logits: Tensor, layout: dict) -> Tensor:
     """Probabilities ``(Q, H0, W0)``, every view of all queries at full size."""
     size = layout['ori_shape']
-    total, count = torch.zeros((len(logits), *size)), torch.zeros(size)
+    total, count = logits.new_zeros((len(logits), *size)), logits.new_zeros(size)
     views = zip(layout['view_boxes'], layout['view_shapes'])
     for v, ((x0, y0, x1, y1), (height, width)) in enumerate(views):
         large = F.interpolate(logits[:, v : v + 1], layout['batch_input_shape'], mode='bilinear')
@@ -34,8 +34,8 @@ def plain_probs(logits: Tensor, layout: dict) -> Tensor:
 def plain_entities(logits: Tensor, layout: dict) -> tuple:
     """Map and sum of scores of each query, mask by mask."""
     probs = plain_probs(logits, layout)
-    owners = torch.zeros(layout['ori_shape'], dtype=torch.int32)
-    sums = torch.zeros(len(logits), dtype=torch.float64)
+    owners = logits.new_zeros(layout['ori_shape'], dtype=torch.int32)
+    sums = logits.new_zeros(len(logits), dtype=torch.float64)
     for q, prob in enumerate(probs):
         mask = (prob > 0.5) & (owners == 0)
         owners[mask] = q + 1

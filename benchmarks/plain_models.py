@@ -110,7 +110,7 @@ class PlainCropFormer:
 
     def _loss_of_layer(self, classes: Tensor, masks: Tensor, targets: list) -> tuple:
         head = self.model.panoptic_head
-        labels = torch.full(classes.shape[:2], head.num_classes)
+        labels = torch.full(classes.shape[:2], head.num_classes, device=classes.device)
         matched, gt_masks = [], []
         for b, gt in enumerate(targets):
             query, entity = self._match(classes[b], masks[b], gt)

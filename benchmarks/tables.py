@@ -5,7 +5,10 @@ python benchmarks/tables.py
 
 import json
 import re
+from functools import partial
 from pathlib import Path
+
+import gpu
 
 from mmentity.utils.files import whole_file
 
@@ -79,6 +82,37 @@ def _limit_table(measured: dict) -> list:
     return [*lines, '']
 
 
+def gpu_table(rows: list) -> str:
+    """Render every case of the benchmark on a GPU, with those that were not measured."""
+    found = {json.dumps(row['case'], sort_keys=True): row for row in rows}
+    head = ['case', 'time, s', 'images a second', 'memory, MiB', 'share of each stage', 'on']
+    lines = [_line(head), _line(['---'] * len(head))]
+    for case in json.loads(json.dumps(gpu.cases())):
+        measured = found.get(json.dumps(case, sort_keys=True), {}).get('measured', {})
+        if 'median_s' not in measured:
+            reason = measured.get('not_measured', 'not measured')
+            lines.append(_line([_text(case), reason, '', '', '', measured.get('gpu', '')]))
+            continue
+        shares = ', '.join(f'{k} {v:.0%}' for k, v in measured.get('stages', {}).items() if v)
+        values = [_text(measured.get(key, '')) for key in ('median_s', 'images_s', 'peak_mib')]
+        lines.append(_line([_text(case), *values, shares, measured['gpu']]))
+    if rows:
+        lines += ['', f'Measured on {_environment(rows[-1]["environment"])}.']
+    return '\n'.join(lines)
+
+
+def growth_table(rows: list) -> str:
+    """Render the memory of runs of training steps, one after the other in one process."""
+    (row,) = rows
+    head = ['run', *range(1, len(row['measured']['resident_mib']) + 1)]
+    lines = [_line(head), _line(['---'] * len(head))]
+    lines.append(_line(['MiB', *row['measured']['resident_mib']]))
+    return '\n'.join([*lines, '', f'Measured on {_environment(row["environment"])}.'])
+
+
+RENDERERS = {'gpu': gpu_table, 'training_growth': growth_table}
+
+
 def _baseline_of(name: str, case: dict, rows: list) -> tuple:
     """Name and measurements of what a case is compared with; empty where that was not measured."""
     key, word = BASELINES[name]
@@ -121,15 +155,18 @@ def _text(value: object) -> str:
 def main() -> None:
     """Replace what stands between the marks of each benchmark."""
     page = PAGE.read_text()
-    for path in sorted((HERE / 'results').glob('*.json')):
-        marks = (f'<!-- {path.stem} -->', f'<!-- end of {path.stem} -->')
+    rows_of = {p.stem: json.loads(p.read_text()) for p in (HERE / 'results').glob('*.json')}
+    rows_of.setdefault('gpu', [])
+    for name, rows in sorted(rows_of.items()):
+        marks = (f'<!-- {name} -->', f'<!-- end of {name} -->')
         if marks[0] not in page:
-            raise SystemExit(f'{PAGE.name} has no marks {marks[0]} and {marks[1]} for {path.name}')
-        text = '\n'.join([marks[0], table(path.stem, json.loads(path.read_text())), marks[1]])
+            raise SystemExit(f'{PAGE.name} has no marks {marks[0]} and {marks[1]} for {name}')
+        render = RENDERERS.get(name, partial(table, name))
+        text = '\n'.join([marks[0], render(rows), marks[1]])
         pattern = re.escape(marks[0]) + '.*?' + re.escape(marks[1])
         page = re.sub(pattern, lambda _, text=text: text, page, flags=re.DOTALL)
-    with whole_file(PAGE) as partial:
-        partial.write_text(page)
+    with whole_file(PAGE) as written:
+        written.write_text(page)
 
 
 if __name__ == '__main__':

@@ -53,7 +53,8 @@ def model_of(case: dict) -> nn.Module:
 def losses_of(case: dict, model: nn.Module, data: dict) -> dict:
     """Losses of the variant of a case."""
     model = PlainCropFormer(model) if case['variant'] == 'plain' else model
-    with torch.autocast('cpu', dtype=torch.bfloat16, enabled=case.get('amp', False)):
+    device = data['inputs'].device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=case.get('amp', False)):
         return model.loss(data['inputs'], data['data_samples'])
 
 

@@ -95,7 +95,7 @@ class PredictionRun:
         load_options = LoadOptions(options.batch_size, options.workers, outputs.needs_image, size)
         outcomes = inferencer.outcomes(self._missing(manifest), load_options)
         if inferencer.show_progress:
-            outcomes = show_progress(outcomes, self._count(), 'images')
+            outcomes = show_progress(outcomes, self._count(), inferencer.progress_label)
         write = partial(self._write, writer)
         # closed, so that on an interruption what has not begun is dropped at once
         written = map_in_background(write, outcomes, options.workers, options.workers)

@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the network; half precision is faster where the device has it, and changes a '
         'few pixels; default: test_cfg.precision, or fp32',
     )
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='compile the network, which takes minutes at the first images',
+    )
     _add_output_arguments(parser)
     parser.add_argument('--every', type=int, default=1, help='take every n-th image or frame')
     parser.add_argument('--batch-size', type=int, default=1)
@@ -85,7 +90,9 @@ def run(args: argparse.Namespace) -> int:
     config = get_config(args.model)
     config.merge_from_dict(args.cfg_options or {})
     weights = weights_of(args, config)
-    inferencer = EntityInferencer(config, weights, args.device, precision=args.precision)
+    inferencer = EntityInferencer(
+        config, weights, args.device, precision=args.precision, compile=args.compile
+    )
     manifest = prediction_run(inferencer, weights)
     failed = len(manifest.failures)
     print(f'{manifest.written} written, {manifest.skipped} skipped, {failed} failed')

@@ -42,8 +42,8 @@ class WindowedSwinBlock(SwinBlock):
     def forward(self, x: Tensor, hw_shape: Sequence[int]) -> Tensor:
         """Run the block on tokens ``(B, H * W, C)`` of a map of the given height and width."""
         in_parts = x.device.type == 'cpu' and not torch.is_grad_enabled()
-        # a tracer would write every part down
-        if not in_parts or torch.jit.is_tracing():
+        # a tracer or compiler would write every part down
+        if not in_parts or torch.jit.is_tracing() or torch._dynamo.is_compiling():
             return super().forward(x, hw_shape)
         height, width = (int(side) for side in hw_shape)
         size = self.attn.window_size
