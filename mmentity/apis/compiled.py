@@ -13,7 +13,7 @@ BACKEND: Any = 'inductor'
 CPP_COMPILERS = ('g++', 'clang++', 'c++', 'cl')
 
 
-def compile_for_prediction(model: nn.Module) -> nn.Module:
+def compile_for_prediction(model: nn.Module) -> None:
     """Compile the parts of a detector that take the most time, in place.
 
     These are the backbone, the layers of the transformer decoder, and on a GPU the pixel
@@ -30,8 +30,8 @@ def compile_for_prediction(model: nn.Module) -> nn.Module:
     """
     device = next(model.parameters()).device
     check_compiler(device)
-    head = model.panoptic_head
-    parts = [model.backbone, *head.transformer_decoder.layers]
+    head: Any = model.panoptic_head
+    parts: list[Any] = [model.backbone, *head.transformer_decoder.layers]
     if device.type != 'cpu':
         parts.append(head.pixel_decoder)
     try:
@@ -42,7 +42,9 @@ def compile_for_prediction(model: nn.Module) -> nn.Module:
         raise ValueError(f'this PyTorch does not compile here ({error}); leave compile out') from (
             error
         )
-    return model.to(memory_format=torch.channels_last)
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def check_compiler(device: Union[torch.device, str]) -> None:
