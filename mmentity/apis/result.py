@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
-import cv2
 import numpy as np
 from mmdet.structures import DetDataSample
 from PIL import Image
 
 from mmentity.apis.lazy_map import LazyEntityMap
 from mmentity.structures import EntityMap
+from mmentity.structures.outlines import outlines
 from mmentity.visualization.drawing import draw_entities
 
 ORDERS = ('score', 'area', 'position')
@@ -191,22 +191,22 @@ class EntityResult:
     def polygons(self) -> list[list[list[float]]]:
         """Return the outlines of each entity as COCO polygons.
 
-        Outlines run through the centres of the outermost pixels; holes are filled,
-        and parts of one or two pixels have no outline. Use :meth:`rles` where
-        every pixel counts.
+        They run along the borders of pixels, one for each connected part, and
+        pycocotools makes the very mask of them. A hole is a part of the outline around
+        it, see :func:`mmentity.structures.outlines.outlines`.
 
         Returns:
-            For each entity a list of ``[x0, y0, x1, y1, ...]`` in px.
+            For each entity a list of ``[x0, y0, x1, y1, ...]`` in px, never an empty one.
         """
         polygons = []
         for row, box in enumerate(self.boxes_xyxy_px.tolist()):
-            outlines, _ = cv2.findContours(
-                self.lazy_map.mask(row, box).view(np.uint8),
-                cv2.RETR_EXTERNAL,
-                cv2.CHAIN_APPROX_SIMPLE,
-                offset=box[:2],
+            x0, y0 = box[:2]
+            polygons.append(
+                [
+                    [float(value) for x, y in line for value in (x + x0, y + y0)]
+                    for line in outlines(self.lazy_map.mask(row, box))
+                ]
             )
-            polygons.append([line.ravel().tolist() for line in outlines if len(line) >= 3])
         return polygons
 
     def cutouts(self, image: Optional[np.ndarray] = None) -> Iterator[np.ndarray]:
