@@ -50,6 +50,8 @@ EXTRAS = {
         'onedl-mmpretrain>=1.3.6',
         'onedl-mmsegmentation>=1.4.2',
     ],
+    # photographs of phones
+    'heif': ['pillow-heif'],
     # DINOv3's ConvNeXt
     'timm': ['timm>=1.0.20'],
     'web': ['starlette>=0.40', 'uvicorn>=0.30'],
@@ -63,6 +65,7 @@ EXTRAS = {
         'mypy',
         'nox[uv]',
         'onedl-mim',
+        'pillow-heif',
         'playwright',
         'pre-commit',
         'psutil',

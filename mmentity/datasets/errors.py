@@ -8,7 +8,8 @@ class SampleError(ValueError):
     run stops; the check of a data set collects the errors by their kind.
 
     Attributes:
-        kind: What is wrong, one of the kinds of :mod:`mmentity.preparation.report`.
+        kind: What is wrong: of data sets, one of the kinds of
+            :mod:`mmentity.preparation.report`.
     """
 
     def __init__(self, message: str, kind: str = 'bad-sample') -> None:

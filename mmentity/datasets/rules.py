@@ -6,15 +6,16 @@ data set (:mod:`mmentity.preparation.check`) to all of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, Optional
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mmentity.datasets.categories import IGNORED
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.geometry import Size, shortest_edge_size
+from mmentity.datasets.images import heif_hint
 from mmentity.structures.rle import (
     Runs,
     RunsSizeError,
@@ -40,12 +41,33 @@ def decoding(kind: str, problem: str, hint: str = '') -> Iterator[None]:
     except SampleError:
         raise
     except IMAGE_ERRORS as error:
-        raise SampleError(f'{problem} ({error}){"; " + hint if hint else ""}', kind) from error
+        raise SampleError(
+            f'{problem} ({reason_of(error)}){"; " + hint if hint else ""}', kind
+        ) from error
 
 
-def decoding_image(path: str) -> AbstractContextManager[None]:
+def reason_of(error: Exception) -> str:
+    """Say why Pillow could not read an image, without the address of its stream."""
+    if isinstance(error, UnidentifiedImageError):
+        return 'its content is of no known image format'
+    return str(error)
+
+
+@contextmanager
+def decoding_image(path: str) -> Iterator[None]:
     """Turn what Pillow raises on an image into a :class:`SampleError`."""
-    return decoding('bad-image', f'{path} is not a complete image', 'download it again')
+    hint = heif_hint(path) or 'download it again'
+    with decoding('bad-image', f'{path} is not a complete image', hint):
+        try:
+            yield
+        except Image.DecompressionBombError as error:
+            limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+            raise SampleError(
+                f'{path} has more than {limit:,} pixels, the limit that guards Pillow against '
+                'decompression bombs; raise it with --max-pixels, or set '
+                'PIL.Image.MAX_IMAGE_PIXELS to half of what you allow',
+                'too-large',
+            ) from error
 
 
 def probe_image(path: str) -> Size:

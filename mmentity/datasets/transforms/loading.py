@@ -16,7 +16,7 @@ from PIL import Image
 
 from mmentity.datasets.categories import IGNORED
 from mmentity.datasets.errors import SampleError
-from mmentity.datasets.images import pil_to_bgr
+from mmentity.datasets.images import decode_bgr
 from mmentity.datasets.rules import (
     check_classes,
     check_image_size,
@@ -58,13 +58,15 @@ class LoadEntityImage(BaseTransform):
 
     Args:
         backend_args: Where to read from, as in mmengine's ``fileio``.
+        depth: Bits that 16-bit values use, such as ``'12'``; ``'auto'`` is the smallest of
+            8, 10, ..., 16 that holds the largest value of the image.
 
     Raises:
         SampleError: If the file is missing, damaged, or of another size.
     """
 
-    def __init__(self, backend_args: Optional[dict] = None) -> None:
-        self.backend_args = backend_args
+    def __init__(self, backend_args: Optional[dict] = None, depth: str = 'auto') -> None:
+        self.backend_args, self.depth = backend_args, str(depth)
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Load the image of one sample."""
@@ -78,7 +80,7 @@ class LoadEntityImage(BaseTransform):
     def _read(self, path: str) -> np.ndarray:
         data = _read_file(path, 'missing-image', self.backend_args)
         with decoding_image(path):
-            return pil_to_bgr(Image.open(io.BytesIO(data)))
+            return decode_bgr(data, path, self.depth)
 
 
 @TRANSFORMS.register_module()
