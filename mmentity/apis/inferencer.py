@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -17,7 +18,6 @@ from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
-from PIL import Image
 from torch import nn
 
 from mmentity.apis.compiled import compile_for_prediction
@@ -25,10 +25,12 @@ from mmentity.apis.inputs import (
     ImageLike,
     InputImage,
     Inputs,
+    ListOptions,
     Source,
     count,
+    expand,
+    is_single,
     iterate,
-    list_inputs,
     to_bgr,
 )
 from mmentity.apis.models import get_model, usable_device
@@ -39,14 +41,13 @@ from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
 from mmentity.models.memory import is_out_of_memory
 from mmentity.models.precision import check_precision, usable_precision
+from mmentity.utils.files import printable
 from mmentity.utils.progress import show_progress
 from mmentity.utils.shipped_configs import get_config
 
 ON_ERROR = ('raise', 'skip')
 # types of the step of a test pipeline that reads a file
 LOADERS = ('LoadImageFromFile', 'LoadEntityImage')
-# what the network may raise for one image, which must not stop the others
-PREDICTION_ERRORS = (RuntimeError, ValueError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class LoadOptions:
         workers: Threads that load in the background; 0 loads while the network
             waits.
         keep_image: Whether results carry the image.
-        size: Height and width in px to which an image is resized by nearest
+        size: Height and width in px to which an image is resized by OpenCV's nearest
             neighbour before the network sees it.
     """
 
@@ -116,7 +117,8 @@ class EntityInferencer(BaseInferencer):
     Examples:
         >>> inferencer = EntityInferencer('cropformer_hornet-l_3x', 'CropFormer_hornet_3x_03823a.pth')
         >>> result = inferencer.predict('street.jpg')
-        >>> for result in inferencer('frames/', batch_size=4, on_error='skip'):
+        >>> results = inferencer(['street.jpg', 'square.jpg'])
+        >>> for result in inferencer.stream('frames/', batch_size=4, on_error='skip'):
         ...     print(result.name, len(result), result.entity_map.shape)
     """  # noqa: E501
 
@@ -167,16 +169,17 @@ class EntityInferencer(BaseInferencer):
             keep_image: Whether the result carries the image, for drawing.
 
         Raises:
+            FileNotFoundError: If it does not exist.
             SampleError: If the image cannot be used.
             ValueError: If it is a folder, a video, or a glob of several.
         """
-        listed = list_inputs([image])
-        if len(listed) > 1 or not isinstance(listed[0], InputImage):
+        first, *others = expand([image])
+        if others or not isinstance(first, InputImage):
             raise ValueError(
-                f'{image} is more than one image; go through it with inferencer(inputs)'
+                f'{image} is more than one image; go through it with inferencer.stream(inputs)'
             )
         options = LoadOptions(workers=0, keep_image=keep_image)
-        ((_, result),) = self.outcomes([listed[0]], options)
+        ((_, result),) = self.outcomes([first], options)
         if isinstance(result, Exception):
             raise result
         return result
@@ -188,6 +191,35 @@ class EntityInferencer(BaseInferencer):
         on_error: str = 'raise',
         workers: int = 2,
         keep_image: bool = False,
+        listing: ListOptions = ListOptions(),  # noqa: B008
+    ) -> list[EntityResult]:
+        """Predict images and return all results.
+
+        They are in memory together; :meth:`stream` gives one after the other.
+
+        Args:
+            inputs: As for :meth:`stream`.
+            batch_size: As for :meth:`stream`.
+            on_error: As for :meth:`stream`.
+            workers: As for :meth:`stream`.
+            keep_image: As for :meth:`stream`.
+            listing: As for :meth:`stream`.
+
+        Raises:
+            FileNotFoundError: If an input does not exist or holds no image.
+            SampleError: If an image cannot be used and ``on_error`` is ``'raise'``.
+            ValueError: If an argument is none of the above.
+        """
+        return list(self.stream(inputs, batch_size, on_error, workers, keep_image, listing))
+
+    def stream(
+        self,
+        inputs: Inputs,
+        batch_size: int = 1,
+        on_error: str = 'raise',
+        workers: int = 2,
+        keep_image: bool = False,
+        listing: ListOptions = ListOptions(),  # noqa: B008
     ) -> Iterator[EntityResult]:
         """Predict images one after the other, as they are asked for.
 
@@ -196,44 +228,59 @@ class EntityInferencer(BaseInferencer):
 
         Args:
             inputs: Path of an image, video or folder, a glob, an array (uint8
-                grey, BGR or BGRA), a PIL image, or a list of these.
+                grey, BGR or BGRA), a PIL image, or any iterable of these, also one
+                without an end, which is taken from as results are.
             batch_size: Neighbours of one size that go through the network together.
             on_error: ``'raise'`` at an image that cannot be used, or ``'skip'`` it:
                 it is logged and listed in :attr:`failures`.
             workers: Threads that load; 0 loads while the network waits.
             keep_image: Whether results carry the image, for drawing.
+            listing: How folders and files of many frames are gone through.
 
         Yields:
-            Results in the order of the inputs; files of a folder in natural order.
+            Results in the order of the inputs, one for each image; files of a folder in
+            natural order.
 
         Raises:
-            FileNotFoundError: If an input does not exist or holds no image.
-            SampleError: If an image cannot be used and ``on_error`` is ``'raise'``.
+            FileNotFoundError: When the turn of an input comes that does not exist or
+                holds no image, and ``on_error`` is ``'raise'``.
+            SampleError: When that of an image comes that cannot be used, likewise.
             ValueError: If an argument is none of the above.
         """
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}; it must be one of {", ".join(ON_ERROR)}')
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}; it must be at least 1')
-        listed = list_inputs(inputs)
-        options = LoadOptions(batch_size, workers, keep_image)
+        sources: Iterable[Source] = expand(inputs, listing)
+        total = None
+        if is_single(inputs) or isinstance(inputs, Sequence):
+            # all is there already, so that it can be counted
+            sources = list(sources)
+            total = count(sources) if self.show_progress else None
         self.failures = []
-        return self._results(listed, options, on_error)
+        return self._results(sources, total, LoadOptions(batch_size, workers, keep_image), on_error)
 
     def _results(
-        self, listed: list[Source], options: LoadOptions, on_error: str
+        self,
+        sources: Iterable[Source],
+        total: Optional[int],
+        options: LoadOptions,
+        on_error: str,
     ) -> Iterator[EntityResult]:
-        outcomes: Iterable[Outcome] = self.outcomes(iterate(listed), options)
+        outcomes: Iterable[Outcome] = self.outcomes(iterate(sources), options)
         if self.show_progress:
-            outcomes = show_progress(outcomes, count(listed), self.progress_label)
+            outcomes = show_progress(outcomes, total, self.progress_label)
         for image, result in outcomes:
             if not isinstance(result, Exception):
                 yield result
             elif on_error == 'raise':
                 raise result
             else:
-                self.failures.append((image, str(result)))
-                MMLogger.get_current_instance().warning(f'skipped {image.name}: {result}')
+                reason = printable(str(result))
+                self.failures.append((image, reason))
+                MMLogger.get_current_instance().warning(
+                    f'skipped {printable(image.name)}: {reason}'
+                )
 
     def outcomes(self, images: Iterable[InputImage], options: LoadOptions) -> Iterator[Outcome]:
         """Predict images; one that fails does not stop the others.
@@ -281,12 +328,12 @@ class EntityInferencer(BaseInferencer):
             if image.content is None:
                 results = self.loader(results)
             else:
-                results['img'] = to_bgr(image.content)
+                results['img'] = to_bgr(image.content, getattr(self.loader, 'depth', 'auto'))
             if options.size is not None:
-                resized = Image.fromarray(results['img']).resize(
-                    options.size[::-1], Image.Resampling.NEAREST
+                # the arithmetic of the scripts that resize so, which is not Pillow's
+                results['img'] = cv2.resize(
+                    results['img'], options.size[::-1], interpolation=cv2.INTER_NEAREST
                 )
-                results['img'] = np.asarray(resized)
             results['ori_shape'] = results['img'].shape[:2]
             rgb = np.ascontiguousarray(results['img'][..., ::-1]) if options.keep_image else None
             return Loaded(image, self.pipeline(results), rgb)
@@ -298,7 +345,7 @@ class EntityInferencer(BaseInferencer):
         try:
             samples = self.forward(self.collate_fn([loaded.packed for loaded in batch]))
             return [_outcome(loaded, sample) for loaded, sample in zip(batch, samples)]
-        except PREDICTION_ERRORS as error:
+        except Exception as error:
             if len(batch) > 1:
                 return [outcome for loaded in batch for outcome in self._predict_batch([loaded])]
             return [Outcome(batch[0].image, _sample_error(batch[0].image, error))]
@@ -369,8 +416,13 @@ def _outcome(loaded: Loaded, sample: DetDataSample) -> Outcome:
 
 def _sample_error(image: InputImage, error: Exception) -> SampleError:
     if is_out_of_memory(error):
-        return SampleError(
-            f'{image.path or image.name} does not fit into the memory ({error}); use a '
-            'smaller --batch-size, another device, or resize it first'
+        sample_error = SampleError(
+            f'{image.place} does not fit into the memory ({error}); use a smaller --batch-size, '
+            'another device, or resize it first',
+            'too-large-for-memory',
         )
-    return SampleError(f'{image.path or image.name} cannot be predicted: {error}')
+    else:
+        reason = str(error) or type(error).__name__
+        sample_error = SampleError(f'{image.place} cannot be predicted: {reason}', 'prediction')
+    sample_error.__cause__ = error
+    return sample_error

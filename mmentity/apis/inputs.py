@@ -1,131 +1,120 @@
 """What a user gives as input, as a sequence of images."""
 
 import glob
-import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Any, Callable, Optional, Union
 
-import cv2
 import numpy as np
 from PIL import Image
 
+from mmentity.apis.sources import ImageFrames, InputImage, Source, Video
 from mmentity.datasets.errors import SampleError
-from mmentity.datasets.images import pil_to_bgr
+from mmentity.datasets.images import EXTRA_SUFFIXES, HEIF_SUFFIXES, pil_to_bgr
+from mmentity.datasets.rules import IMAGE_ERRORS
 from mmentity.utils.files import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
+# of image files that may hold several frames or pages
+FRAME_SUFFIXES = ('.gif', '.webp', '.png', '.apng', '.tif', '.tiff', '.avif')
 WILDCARDS = re.compile(r'[*?\[]')
+FOLDERS = 'folders'
 
 ImageLike = Union[str, Path, np.ndarray, Image.Image]
-Inputs = Union[ImageLike, Sequence[ImageLike]]
+Inputs = Union[ImageLike, Iterable[ImageLike]]
 
 
 @dataclass(frozen=True)
-class InputImage:
-    """One input image, not loaded yet.
+class ListOptions:
+    """How inputs are turned into images.
 
     Attributes:
-        name: Path below the folder, glob or video that it came from, without
-            suffix, with ``/``; unique among the inputs. Arrays are numbered.
-        path: Its file, or the video that it is a frame of; None for arrays.
-        frame: Number of the frame in the video, from 0.
-        content: uint8 BGR ``(H0, W0, 3)`` or a PIL image, where it is in memory.
-        error: Why it is known to be unusable, if it is.
+        recursive: Whether a folder stands for what is below it too; each folder
+            is visited once, whatever links lead to it.
+        frames: Whether animated images and files of several pages stand for all
+            their frames, as videos do; the first one by default.
+        root: Folder that names are relative to, for all inputs; by default to the
+            folder that each input names.
+        keep_missing: Whether an input that does not exist is an image that
+            fails, instead of an error before the work.
     """
 
-    name: str
-    path: Optional[str] = None
-    frame: Optional[int] = None
-    content: Optional[Union[np.ndarray, Image.Image]] = field(default=None, repr=False)
-    error: Optional[SampleError] = None
+    recursive: bool = False
+    frames: bool = False
+    root: Optional[Union[str, Path]] = None
+    keep_missing: bool = False
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Suffixes of the files that folders and globs stand for, in lower case."""
+        frames = FRAME_SUFFIXES if self.frames else ()
+        return (*IMAGE_SUFFIXES, *EXTRA_SUFFIXES, *VIDEO_SUFFIXES, *frames)
 
 
-@dataclass(frozen=True)
-class Video:
-    """A video file, as the sequence of its frames."""
-
-    name: str
-    path: str
-
-    def __len__(self) -> int:
-        """Return the number of frames that the file declares."""
-        capture = cv2.VideoCapture(self.path)
-        try:
-            return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        finally:
-            capture.release()
-
-    def frames(self, wanted: Callable[[], bool]) -> Iterator[InputImage]:
-        """Decode the wanted frames, in order; others are only stepped over.
-
-        Args:
-            wanted: Asked once for each frame.
-
-        Yields:
-            Frames; one unusable image where the file is no video.
-        """
-        capture = cv2.VideoCapture(self.path)
-        number = 0
-        try:
-            while capture.grab():
-                if wanted():
-                    yield self._decode(capture, number)
-                number += 1
-        finally:
-            capture.release()
-        if number == 0 and wanted():
-            error = SampleError(
-                f'{self.path} is no video that OpenCV can read; convert it to mp4 (H.264)'
-            )
-            yield InputImage(self.name, self.path, error=error)
-
-    def _decode(self, capture: cv2.VideoCapture, number: int) -> InputImage:
-        name = f'{self.name}/{number:06d}'
-        decoded, content = capture.retrieve()
-        if decoded:
-            return InputImage(name, self.path, number, content)
-        error = SampleError(f'frame {number} of {self.path} is damaged; encode the video again')
-        return InputImage(name, self.path, number, error=error)
-
-
-Source = Union[InputImage, Video]
-
-
-def list_inputs(inputs: Inputs) -> list[Source]:
-    """List the images and videos that the inputs stand for.
+def expand(
+    inputs: Inputs,
+    options: ListOptions = ListOptions(),  # noqa: B008
+    left_out: Optional[Counter[str]] = None,
+) -> Iterator[Source]:
+    """Go through the images and videos that the inputs stand for, in their order.
 
     A folder stands for its image and video files, in natural order (``9``
-    before ``10``), not those below; a glob for what it matches, ``**``
-    through all folders. Names are relative to the folder, or to the part of a
-    glob before its first wildcard; of several inputs, to what their folders
-    have in common.
+    before ``10``), a glob for what it matches, ``**`` through all folders; files
+    and folders whose name begins with a dot are ignored. Names are relative to the
+    folder, or to the part of a glob before its first wildcard.
 
     Args:
         inputs: Path of an image, video or folder, a glob, an array (uint8
-            grey, BGR or BGRA, as OpenCV has them), a PIL image, or a list.
+            grey, BGR or BGRA, as OpenCV has them), a PIL image, or any
+            iterable of these, which is taken from as its turn comes.
+        options: How.
+        left_out: Takes the number of files of folders and globs that are no input, by
+            suffix, and of folders that are not gone into.
+
+    Yields:
+        At least one source for each input; for one that does not exist or holds no
+        image, an image with the error.
 
     Raises:
-        FileNotFoundError: If an input does not exist or holds no image.
-        ValueError: If two inputs would have the same name.
+        ValueError: If an input is of none of these kinds.
     """
-    if isinstance(inputs, (str, Path, np.ndarray, Image.Image)):
-        inputs = [inputs]
-    named = dict.fromkeys(str(value) for value in inputs if isinstance(value, (str, Path)))
-    groups = [_expand(value) for value in named]
-    root = os.path.commonpath([os.path.abspath(folder) for folder, _ in groups]) if groups else ''
-    files = dict.fromkeys(file for _, paths in groups for file in paths)
-    listed = [_source(file, root) for file in files]
-    arrays = [value for value in inputs if not isinstance(value, (str, Path))]
-    width = max(6, len(str(len(arrays))))
-    listed += [InputImage(f'{k:0{width}d}', content=value) for k, value in enumerate(arrays)]
+    left_out = Counter() if left_out is None else left_out
+    arrays = 0
+    for value in _each(inputs):
+        if isinstance(value, (str, os.PathLike)):
+            yield from _sources_of(os.fsdecode(value), options, left_out)
+        else:
+            yield InputImage(f'{arrays:06d}', content=value)
+            arrays += 1
+
+
+def list_inputs(
+    inputs: Inputs,
+    options: ListOptions = ListOptions(),  # noqa: B008
+    left_out: Optional[Counter[str]] = None,
+) -> list[Source]:
+    """List what :func:`expand` goes through, a file that is given twice once.
+
+    Raises:
+        FileNotFoundError: If there is no input, or one does not exist or holds no
+            image and ``keep_missing`` is not set.
+        ValueError: If an input is of no known kind, or outside of ``root``.
+    """
+    listed: dict[object, Source] = {}
+    for source in expand(inputs, options, left_out):
+        error = getattr(source, 'error', None)
+        if error is not None and not options.keep_missing:
+            raise error
+        listed.setdefault(os.path.abspath(source.path) if source.path else id(source), source)
     if not listed:
         raise FileNotFoundError('there is no input; name an image, a video, a folder or a glob')
-    _check_names(listed)
-    return listed
+    return list(listed.values())
 
 
 def iterate(
@@ -134,44 +123,68 @@ def iterate(
     """Go through images and the frames of videos.
 
     Args:
-        listed: What :func:`list_inputs` returned.
-        every: Take every n-th image.
+        listed: What :func:`expand` or :func:`list_inputs` gives.
+        every: Take every n-th image of each folder and every n-th frame of each
+            video, from the first.
         part: ``(i, n)``: of these, take the i-th and every n-th after it, i in 1..n.
     """
-    places = itertools.count()
-    first, step = every * (part[0] - 1), every * part[1]
+    seen: Counter[str] = Counter()
+    taken = 0
 
-    def wanted() -> bool:
-        return next(places) % step == first
+    def wanted(source: Source) -> bool:
+        nonlocal taken
+        key = _sequence_key(source)
+        seen[key] += 1
+        if (seen[key] - 1) % every:
+            return False
+        taken += 1
+        return (taken - 1) % part[1] == part[0] - 1
 
     for source in listed:
-        if isinstance(source, Video):
-            yield from source.frames(wanted)
-        elif wanted():
-            yield source
+        if isinstance(source, InputImage):
+            if wanted(source):
+                yield source
+        else:
+            yield from source.frames(_asking(wanted, source))
 
 
 def count(listed: Iterable[Source], every: int = 1, part: tuple[int, int] = (1, 1)) -> int:
     """Count what :func:`iterate` gives, by the frames that videos declare."""
-    total = sum(len(source) if isinstance(source, Video) else 1 for source in listed)
-    first, step = every * (part[0] - 1), every * part[1]
-    return max(0, -(-(total - first) // step))
+    sizes: Counter[str] = Counter()
+    for source in listed:
+        sizes[_sequence_key(source)] += 1 if isinstance(source, InputImage) else len(source)
+    total = sum(-(-size // every) for size in sizes.values())
+    return max(0, -(-(total - part[0] + 1) // part[1]))
 
 
-def to_bgr(content: Union[np.ndarray, Image.Image]) -> np.ndarray:
+def _asking(wanted: Callable[[Source], bool], source: Source) -> Callable[[], bool]:
+    return lambda: wanted(source)
+
+
+def _sequence_key(source: Source) -> str:
+    """Return what counts by itself: the folder of an image, a video."""
+    if isinstance(source, InputImage):
+        return os.path.dirname(source.path or '')
+    return source.path
+
+
+def to_bgr(content: Any, depth: str = 'auto') -> np.ndarray:
     """Convert an image in memory to uint8 BGR ``(H0, W0, 3)``.
 
     Args:
         content: PIL image (converted like a file), or uint8 ``(H0, W0)`` grey,
             ``(H0, W0, 3)`` BGR, ``(H0, W0, 4)`` BGRA.
+        depth: Bits of 16-bit PIL images, see :func:`.pil_to_bgr`.
 
     Raises:
         SampleError: If it is something else.
     """
     if isinstance(content, Image.Image):
         try:
-            return pil_to_bgr(content)
-        except (OSError, ValueError, SyntaxError) as error:
+            return pil_to_bgr(content, depth, 'the PIL image')
+        except SampleError:
+            raise
+        except IMAGE_ERRORS as error:
             raise SampleError(f'the PIL image cannot be used: {error}') from error
     if not isinstance(content, np.ndarray):
         raise SampleError(
@@ -194,45 +207,183 @@ def natural_key(path: str) -> list[tuple[int, str]]:
     return [(int(part), part) if k % 2 else (0, part.lower()) for k, part in enumerate(parts)]
 
 
-def _expand(value: str) -> tuple[str, list[str]]:
+def is_single(inputs: object) -> bool:
+    """Whether an input is one value, and no collection of values."""
+    # arrays and tensors can be iterated over too, and are one image, or a mistake
+    return isinstance(inputs, (str, bytes, os.PathLike, Image.Image)) or hasattr(inputs, 'shape')
+
+
+def _each(inputs: Any) -> Iterable[Any]:
+    if is_single(inputs):
+        return [inputs]
+    if not isinstance(inputs, Iterable):
+        raise ValueError(
+            f'{type(inputs).__name__} is no input; give a path, an array, a PIL image, or an '
+            'iterable of these'
+        )
+    return inputs
+
+
+def _sources_of(value: str, options: ListOptions, left_out: Counter[str]) -> Iterable[Source]:
+    """Return what one path or glob stands for."""
+    try:
+        folder, files = _expand(value, options, left_out)
+    except FileNotFoundError as error:
+        return [InputImage(Path(value).stem, value, error=error)]
+    root = os.path.abspath(folder if options.root is None else options.root)
+    return [_source(file, root, options) for file in files]
+
+
+def _expand(value: str, options: ListOptions, left_out: Counter[str]) -> tuple[str, list[str]]:
     """Return the folder that names are relative to, and the files that an input stands for."""
     if os.path.isdir(value):
-        files = _usable(os.path.join(value, name) for name in os.listdir(value))
+        found = Counter[str]()
+        files = _usable(_files_below(value, options, found), options, found)
+        left_out.update(found)
         if not files:
             raise FileNotFoundError(
-                f'{value} holds no image ({", ".join(IMAGE_SUFFIXES)}) and no video '
-                f"({', '.join(VIDEO_SUFFIXES)}); a glob such as '{value}/**/*.jpg' goes deeper"
+                f'{value} holds no image and no video ({_left_out(found) or "it is empty"})'
             )
         return value, files
     if os.path.exists(value):
         return os.path.dirname(value) or '.', [value]
     wildcard = WILDCARDS.search(value)
     if wildcard:
-        files = _usable(glob.glob(value, recursive=True))
+        found = Counter[str]()
+        files = _usable(_glob(value), options, found)
+        left_out.update(found)
         if not files:
-            raise FileNotFoundError(f'no image and no video matches {value!r}')
+            raise FileNotFoundError(
+                f'no image and no video matches {value!r} ({_left_out(found) or "nothing does"})'
+            )
         fixed = value[: wildcard.start()]
         return os.path.dirname(fixed) or '.', files
     raise FileNotFoundError(f'{value} does not exist')
 
 
-def _usable(paths: Iterable[str]) -> list[str]:
-    known = IMAGE_SUFFIXES + VIDEO_SUFFIXES
-    return sorted((path for path in paths if path.lower().endswith(known)), key=natural_key)
+def _files_below(folder: str, options: ListOptions, left_out: Counter[str]) -> Iterator[str]:
+    """Go through the files of a folder, and of those below it where this is asked for."""
+    if not options.recursive:
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if name.startswith('.'):
+                continue
+            # a folder that is named like an image is an image that cannot be read
+            if os.path.isdir(path) and not name.lower().endswith(options.suffixes):
+                left_out[FOLDERS] += 1
+            else:
+                yield path
+        return
+    yield from _once(_walk(folder))
 
 
-def _source(path: str, root: str) -> Source:
-    name = os.path.splitext(os.path.relpath(os.path.abspath(path), root))[0].replace(os.sep, '/')
-    is_video = path.lower().endswith(VIDEO_SUFFIXES)
-    return Video(name, path) if is_video else InputImage(name, path)
+def _walk(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Go through all files below a folder, through links too, but not in circles."""
+    state = os.stat(folder)
+    here = (state.st_dev, state.st_ino)
+    if here in above:
+        return
+    for name in sorted(name for name in os.listdir(folder) if not name.startswith('.')):
+        path = os.path.join(folder, name)
+        if os.path.isdir(path):
+            yield from _walk(path, above | {here})
+        else:
+            yield path
 
 
-def _check_names(listed: Sequence[Source]) -> None:
-    seen: dict[str, Source] = {}
-    for source in listed:
-        other = seen.setdefault(source.name, source)
-        if other is not source:
-            raise ValueError(
-                f'{other.path} and {source.path} have the same name without suffix, so their '
-                'results would overwrite each other; rename one or predict them one by one'
-            )
+def _glob(pattern: str) -> Iterable[str]:
+    """Return what a glob matches, with ``**`` for any number of folders."""
+    parts = pattern.split('/')
+    if '**' not in parts:
+        return glob.glob(pattern)
+    place = parts.index('**')
+    head = '/'.join(parts[:place]) or ('/' if pattern.startswith('/') else '.')
+    folders = [folder for folder in glob.glob(head) if os.path.isdir(folder)]
+    # glob itself would go round in circles of links
+    files = ((folder, path) for folder in folders for path in _walk(folder))
+    below = ((os.path.relpath(path, folder).split('/'), path) for folder, path in files)
+    return _once(path for names, path in below if _fits(names, parts[place:]))
+
+
+def _fits(names: list[str], wanted: list[str]) -> bool:
+    """Whether the names of a path fit the parts of a pattern."""
+    if not wanted or not names:
+        return names == [] and all(part == '**' for part in wanted)
+    if wanted[0] == '**':
+        return _fits(names, wanted[1:]) or _fits(names[1:], wanted)
+    return fnmatchcase(names[0], wanted[0]) and _fits(names[1:], wanted[1:])
+
+
+def _once(paths: Iterable[str]) -> Iterator[str]:
+    """Leave out what links between folders lead to a second time, the longer way."""
+    real_folder = cache(os.path.realpath)
+    found: set[tuple[str, str]] = set()
+    for path in sorted(paths, key=lambda path: (path.count(os.sep), path)):
+        folder, name = os.path.split(path)
+        place = (real_folder(folder), name)
+        if place not in found:
+            found.add(place)
+            yield path
+
+
+def _usable(paths: Iterable[str], options: ListOptions, left_out: Counter[str]) -> list[str]:
+    usable = []
+    for path in paths:
+        if path.lower().endswith(options.suffixes):
+            usable.append(path)
+        elif not os.path.isdir(path):
+            left_out[os.path.splitext(path)[1].lower() or 'without suffix'] += 1
+    return sorted(usable, key=natural_key)
+
+
+def _source(path: str, root: str, options: ListOptions) -> Source:
+    relative = os.path.relpath(os.path.abspath(path), root)
+    if relative.startswith(os.pardir + os.sep):
+        raise ValueError(f'{path} is not below {root}, the root of all names')
+    name = os.path.splitext(relative)[0].replace(os.sep, '/')
+    suffix = os.path.splitext(path)[1].lower()
+    if suffix in VIDEO_SUFFIXES:
+        return Video(name, path)
+    if options.frames and suffix in FRAME_SUFFIXES:
+        return ImageFrames(name, path)
+    return InputImage(name, path)
+
+
+def describe_inputs(listed: Iterable[Source], left_out: Counter[str]) -> str:
+    """Say how many images and videos there are, what was left out, and how to get it."""
+    kinds = Counter(_kind(source) for source in listed)
+    counted = ' and '.join(_number(number, kind) for kind, number in kinds.items())
+    more = _left_out(left_out)
+    return f'{counted}; {more}' if more else counted
+
+
+def _kind(source: Source) -> str:
+    if isinstance(source, InputImage):
+        return 'image'
+    return 'video' if isinstance(source, Video) else 'file of frames'
+
+
+def _number(number: int, what: str) -> str:
+    first, *rest = what.split(' ')
+    return ' '.join([f'{number:,}', first if number == 1 else f'{first}s', *rest])
+
+
+def _left_out(found: Counter[str]) -> str:
+    """Say what was left out, or nothing."""
+    if not found:
+        return ''
+    suffixes = [(suffix, n) for suffix, n in found.most_common() if suffix != FOLDERS]
+    files, folders = sum(n for _, n in suffixes), found[FOLDERS]
+    counts = [_number(n, what) for what, n in (('file', files), ('folder', folders)) if n]
+    listed = ': ' + ', '.join(f'{n:,} {suffix}' for suffix, n in suffixes) if suffixes else ''
+    hints = [
+        hint
+        for hint, applies in (
+            ('--recursive', folders),
+            ('--frames', any(suffix in FRAME_SUFFIXES for suffix, _ in suffixes)),
+            ('pip install "mmentity[heif]"', any(s in HEIF_SUFFIXES for s, _ in suffixes)),
+        )
+        if applies
+    ]
+    more = f' ({", ".join(hints)} for more)' if hints else ''
+    return f'{" and ".join(counts)} left out{listed}{more}'

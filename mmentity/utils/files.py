@@ -12,6 +12,8 @@ from typing import Optional, Union
 # files that are taken for images, in lower case
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 
+LONGEST_STEM = 64
+
 
 def cache_folder() -> Path:
     """Folder of the user for what may be made again (in ``XDG_CACHE_HOME`` or ``~/.cache``)."""
@@ -43,12 +45,19 @@ def whole_file(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = path.parent if scratch is None else Path(scratch)
-    partial = folder / f'{path.stem}.partial-{os.getpid()}-{threading.get_ident()}{path.suffix}'
+    # the longest name that the file may have leaves no room for more
+    stem = os.fsdecode(os.fsencode(path.stem)[:LONGEST_STEM])
+    partial = folder / f'{stem}.partial-{os.getpid()}-{threading.get_ident()}{path.suffix}'
     try:
         yield partial
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def printable(text: str) -> str:
+    """Escape the bytes of a file name that are no text."""
+    return os.fsencode(text).decode('utf-8', 'backslashreplace')
 
 
 def is_partial(path: Path) -> bool:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Optional, TypeVar
 
 from mmengine.logging import MMLogger
 from rich.console import Console
@@ -11,10 +11,13 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 LOG_SECONDS = 30
 
@@ -22,10 +25,13 @@ LOG_SECONDS = 30
 T = TypeVar('T')
 
 
-def show_progress(items: Iterable[T], total: int, description: str = 'images') -> Iterator[T]:
+def show_progress(
+    items: Iterable[T], total: Optional[int], description: str = 'images'
+) -> Iterator[T]:
     """Go through items and show the progress.
 
-    A terminal gets a bar; a log file gets a line every half minute.
+    A terminal gets a bar; a log file gets a line after the first item and then every
+    half minute.
 
     Args:
         items: What to go through.
@@ -39,6 +45,7 @@ def show_progress(items: Iterable[T], total: int, description: str = 'images') -
         TextColumn('{task.description}'),
         BarColumn(),
         MofNCompleteColumn(),
+        RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -47,14 +54,36 @@ def show_progress(items: Iterable[T], total: int, description: str = 'images') -
         yield from progress.track(items, total=total, description=description)
 
 
-def _log_progress(items: Iterable[T], total: int, description: str) -> Iterator[T]:
-    start = last = time.monotonic()
+class RateColumn(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        """Show the rate, once it is known."""
+        return Text(f'{task.speed:.1f}/s' if task.speed else '')
+
+
+def _log_progress(items: Iterable[T], total: Optional[int], description: str) -> Iterator[T]:
+    start = time.monotonic()
+    last = float('-inf')
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
         if now - last >= LOG_SECONDS:
-            last, rate = now, done / (now - start)
+            last, rate = now, done / max(now - start, 1e-3)
+            known = '' if total is None else f' of {total:,}'
+            left = '' if total is None else f', {clock(max(0, total - done) / rate)} left'
             MMLogger.get_current_instance().info(
-                f'{done:,} of {total:,} {description}, {rate:.1f} a second, '
-                f'{(total - done) / rate / 60:.0f} min left'
+                f'{done:,}{known} {description}, {rate:.1f} a second{left}'
             )
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as minutes and seconds, with hours where there are any.
+
+    Examples:
+        >>> clock(75), clock(3700)
+        ('1:15', '1:01:40')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'

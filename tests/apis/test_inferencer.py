@@ -47,19 +47,49 @@ def test_all_kinds_of_input_give_the_same(inferencer, tmp_path):
         [Image.open(file) for file in files],
         [scene(k)[..., ::-1] for k in range(3)],
     ):
-        results = list(inferencer(inputs))
+        results = inferencer(inputs)
         assert len(results) == 3
         assert all(map(same, results, expected))
-    assert same(next(inferencer(files[1])), expected[1])
-    assert len(list(inferencer(write_video(tmp_path / 'walk.avi', 4)))) == 4
+    assert same(next(inferencer.stream(files[1])), expected[1])
+    assert len(inferencer(write_video(tmp_path / 'walk.avi', 4))) == 4
+
+
+def test_a_call_returns_one_result_for_each_input_in_order(inferencer, tmp_path):
+    folder = save_scenes(tmp_path, 3)
+    path, array = str(folder / '1.png'), scene(2)[..., ::-1]
+    expected = [inferencer.predict(image) for image in (array, path, path, array)]
+    for inputs in (
+        [array, path, path, array],
+        (image for image in (array, path, path, array)),
+        map(lambda k: array if k % 3 == 0 else path, range(4)),
+    ):
+        results = inferencer(inputs)
+        assert [r.name for r in results] == ['000000', '1', '1', '000001']
+        assert all(map(same, results, expected))
+    assert inferencer([]) == []
+
+
+def test_a_stream_takes_from_its_inputs_as_results_are_taken(inferencer):
+    asked = []
+
+    def camera():
+        while True:
+            asked.append(len(asked))
+            yield scene(0)[..., ::-1]
+
+    stream = inferencer.stream(camera(), batch_size=2, workers=1)
+    assert asked == []
+    assert [next(stream).name for _ in range(3)] == ['000000', '000001', '000002']
+    assert len(asked) <= 3 + 2 + 2 + 1
+    stream.close()
 
 
 def test_batches_change_nothing(inferencer, tmp_path):
     """Images of other sizes in between must not change the padding of an image."""
     folder = save_scenes(tmp_path, 5)
     Image.fromarray(scene(9, 64, 32)).save(folder / '2.png')
-    alone = list(inferencer(folder))
-    together = list(inferencer(folder, batch_size=4, workers=0))
+    alone = inferencer(folder)
+    together = inferencer(folder, batch_size=4, workers=0)
     assert [r.name for r in together] == [r.name for r in alone] == ['0', '1', '2', '3', '4']
     assert all(map(same, together, alone))
 
@@ -75,7 +105,7 @@ def test_images_are_read_when_they_are_asked_for(inferencer, tmp_path):
 
     inferencer.loader = counting
     try:
-        results = inferencer(folder)
+        results = inferencer.stream(folder)
         assert read == []
         next(results)
         assert len(read) <= 6
@@ -88,12 +118,15 @@ def test_images_are_read_when_they_are_asked_for(inferencer, tmp_path):
 def test_bad_images_raise_or_are_skipped(inferencer, tmp_path):
     folder = save_scenes(tmp_path, 3)
     (folder / '1.png').write_text('no image')
-    results = inferencer(folder)
+    results = inferencer.stream(folder)
     assert next(results).name == '0'
     with pytest.raises(SampleError, match='1.png is not a complete image'):
         next(results)
     assert [r.name for r in inferencer(folder, on_error='skip')] == ['0', '2']
     ((image, reason),) = inferencer.failures
+    inputs = [folder / '0.png', folder / 'none.png', folder / '2.png']
+    assert [r.name for r in inferencer(inputs, on_error='skip')] == ['0', '2']
+    assert inferencer.failures[0][1].endswith('none.png does not exist')
     assert image.path.endswith('1.png')
     assert 'not a complete image' in reason
 
@@ -113,6 +146,21 @@ def test_an_image_too_large_for_the_memory_does_not_take_its_batch_along(inferen
         '000002',
     ]
     assert '000001 does not fit into the memory' in inferencer.failures[0][1]
+
+
+def test_any_error_of_the_network_stays_with_its_image(inferencer, monkeypatch):
+    forward = inferencer.forward
+
+    def failing(batch):
+        if any(sample.img_id == '000001' for sample in batch['data_samples']):
+            raise IndexError('an index')
+        return forward(batch)
+
+    monkeypatch.setattr(inferencer, 'forward', failing)
+    images = [scene(k)[..., ::-1] for k in range(3)]
+    results = inferencer(images, batch_size=3, on_error='skip')
+    assert [r.name for r in results] == ['000000', '000002']
+    assert inferencer.failures[0][1] == '000001 cannot be predicted: an index'
 
 
 def test_models_are_named_given_as_path_as_config_or_built(inferencer, weights):
@@ -181,6 +229,8 @@ def test_wrong_arguments_are_named(inferencer, tmp_path):
         inferencer(scene(0), on_error='ignore')
     with pytest.raises(ValueError, match='batch_size is 0'):
         inferencer(scene(0), batch_size=0)
+    with pytest.raises(FileNotFoundError, match='none.png does not exist'):
+        inferencer.predict(tmp_path / 'none.png')
     (image,) = list_inputs(scene(0).astype(np.float32))
     with pytest.raises(SampleError, match='float32'):
         inferencer.predict(image.content)
