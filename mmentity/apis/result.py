@@ -248,7 +248,8 @@ class EntityResult:
         """Return a dict of plain numbers for each entity.
 
         Returns:
-            ``id``, ``score``, ``label``, ``bbox`` (xyxy, px) and ``area`` (px).
+            ``id``, ``score``, ``label``, ``box_xyxy`` (px, right and bottom exclusive)
+            and ``area`` (px).
         """
         columns = (self.scores, self.labels, self.boxes_xyxy_px, self.areas)
         return [
@@ -256,7 +257,7 @@ class EntityResult:
                 'id': k,
                 'score': round(float(score), 6),
                 'label': int(label),
-                'bbox': box.tolist(),
+                'box_xyxy': box.tolist(),
                 'area': int(area),
             }
             for k, (score, label, box, area) in enumerate(zip(*columns), start=1)

@@ -1,6 +1,7 @@
 """One input image, and the files that are many: videos, animated images, pages."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Callable, NamedTuple, Optional, Union
 
@@ -105,11 +106,9 @@ class ImageFrames:
 
     def __len__(self) -> int:
         """Return the number of frames, 1 for a file that cannot be read."""
-        try:
-            with Image.open(self.path) as image:
-                return number_of_frames(image)
-        except Exception:
-            return 1
+        with suppress(Exception), Image.open(self.path) as image:
+            return number_of_frames(image)
+        return 1
 
     def frames(self, wanted: Callable[[], bool]) -> Iterator[InputImage]:
         """Decode the wanted frames, in order; a file of one frame is that image.
@@ -122,6 +121,7 @@ class ImageFrames:
             if wanted():
                 yield InputImage(self.name, self.path)
             return
+        # in the thread that asks, as those of videos: each goes on from the one before
         with Image.open(self.path) as image:
             for frame in range(number):
                 if wanted():

@@ -36,6 +36,8 @@ COMMANDS = {
     'flops': 'count parameters and multiply-adds of configs',
     'doctor': 'say what is installed, what is missing, and the command that fixes it',
 }
+# commands of which somebody waits for the first sign of life, while PyTorch is imported
+SLOW_TO_START = ('predict', 'web')
 OK, FAILED, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -78,6 +80,8 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     try:
         if name != 'doctor':
             check_dependencies()
+        if name in SLOW_TO_START and not {'-h', '--help'}.intersection(argv):
+            print(f'mmentity {name}: PyTorch is loading', file=sys.stderr, flush=True)
         command = import_command(name)
         return command.run(build_parser(name, command).parse_args(argv))
     except Exception as error:

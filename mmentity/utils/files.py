@@ -57,7 +57,7 @@ def whole_file(
 
 def printable(text: str) -> str:
     """Escape the bytes of a file name that are no text."""
-    return os.fsencode(text).decode('utf-8', 'backslashreplace')
+    return text.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
 
 def is_partial(path: Path) -> bool:

@@ -59,7 +59,8 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Show the rate, once it is known."""
-        return Text(f'{task.speed:.1f}/s' if task.speed else '')
+        speed = task.finished_speed or task.speed
+        return Text(f'{speed:.1f}/s' if speed else '')
 
 
 def _log_progress(items: Iterable[T], total: Optional[int], description: str) -> Iterator[T]:

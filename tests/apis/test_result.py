@@ -118,7 +118,7 @@ def test_records_are_plain_numbers(result):
         'id': 2,
         'score': pytest.approx(0.8),
         'label': 0,
-        'bbox': [2, 1, 4, 4],
+        'box_xyxy': [2, 1, 4, 4],
         'area': 5,
     }
 

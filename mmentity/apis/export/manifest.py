@@ -1,5 +1,6 @@
 """The record of a run: what made the files, and what went wrong."""
 
+import glob
 import json
 import platform
 import time
@@ -8,8 +9,11 @@ from pathlib import Path
 from typing import Any, Optional
 
 from mmentity import __version__
+from mmentity.apis.export.summary import Summary
+from mmentity.apis.inputs import InputImage
 from mmentity.utils.dependencies import installed_version
-from mmentity.utils.files import whole_file
+from mmentity.utils.files import printable, whole_file
+from mmentity.utils.progress import clock
 
 # What must be the same in two runs whose files belong together, beside the outputs.
 DECISIVE = ('config_sha256', 'weights_sha256', 'precision')
@@ -24,16 +28,41 @@ class Manifest:
 
     ``scratch`` is where it is written before it gets its name, ``origin`` what made
     the files: config, weights, options, ...; the rest counts images whose files were
-    written, or existed, and has name, path and reason of those that failed.
+    written, or existed, and has name, path, cause and reason of those that failed.
     """
 
     path: Path
     scratch: Path
     origin: dict[str, Any]
     failures: list[dict[str, Optional[str]]] = field(default_factory=list)
-    written: int = 0
     skipped: int = 0
+    summary: Summary = field(default_factory=Summary)
     started: float = field(default_factory=time.time)
+
+    @property
+    def written(self) -> int:
+        """Images of which files were written."""
+        return self.summary.images
+
+    def fail(self, image: InputImage, error: Exception) -> str:
+        """Record an image that failed; returns the reason."""
+        reason = printable(str(error) or type(error).__name__)
+        self.failures.append(
+            {
+                'name': printable(image.name),
+                'path': None if image.path is None else printable(image.path),
+                'cause': self.summary.fail(error),
+                'reason': reason,
+            }
+        )
+        return reason
+
+    def lines(self) -> list[str]:
+        """Say what was done."""
+        seconds = max(time.time() - self.started, 1e-3)
+        counts = f'{self.written} written, {self.skipped} skipped, {len(self.failures)} failed'
+        speed = f' in {clock(seconds)}, {self.written / seconds:.1f} images a second'
+        return [counts + (speed if self.written else ''), *self.summary.lines()]
 
     def check_same(self) -> None:
         """Check that earlier runs into the same folder, also of shards, had the same options.
@@ -43,7 +72,7 @@ class Manifest:
         """
         base = self.path.name.split('.')[0]
         now = _decisive(json.loads(json.dumps(self.origin)))
-        for path in sorted(self.path.parent.glob(f'{base}*.json')):
+        for path in sorted(self.path.parent.glob(f'{glob.escape(base)}*.json')):
             if path.name.split('.')[0] != base:
                 continue
             before = _decisive(json.loads(path.read_text()))
@@ -72,6 +101,7 @@ class Manifest:
                 'skipped': self.skipped,
                 'failed': len(self.failures),
             },
+            **self.summary.record(),
             'failures': self.failures,
         }
         with whole_file(self.path, self.scratch) as partial:

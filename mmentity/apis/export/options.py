@@ -1,26 +1,17 @@
 """What a run writes, and how it goes through its images."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from typing import Any, Optional
 
+from mmentity.apis.export.layout import DEFAULT, build_patterns
 from mmentity.apis.result import ORDERS
 
 FORMATS = ('idmap', 'rle', 'npz', 'overlay', 'cutout')
 IDS = ('dense', 'rank')
 ID_DTYPES = ('auto', 'uint8', 'uint16')
 DRAWN = ('fill', 'contours', 'ids', 'scores', 'legend', 'side-by-side')
-
-LAYOUT = {
-    'idmap': 'idmap/{name}.png',
-    'rle': 'rle/{name}.json',
-    'npz': 'npz/{name}.npz',
-    'overlay': 'overlay/{name}.jpg',
-    'cutout': 'cutout/{name}',
-    'sheet': 'contact_sheet/entities/{name}.jpg',
-    'sheet_image': 'contact_sheet/images/{name}.jpg',
-    'sidecar': 'entities/{name}.json',
-}
 
 
 @dataclass(frozen=True)
@@ -45,8 +36,10 @@ class OutputOptions:
         sheet: Whether to write a contact sheet.
         npz_key: Name of the map in npz files.
         npz_tables: Whether npz files hold scores, boxes, areas and ids too.
-        layout: Path of each format below the output folder; ``{name}``,
-            ``{sequence}``, ``{frame}`` and ``{stem}`` are filled in.
+        layout: Pattern of the path of the first format below the output folder, see
+            :mod:`.layout`; one with ``{format}`` is that of all formats.
+        beside: Pattern with ``{format}`` of the other formats; by default they go
+            into a folder of each format, and there as ``layout`` says.
         sequence: Name of the sequence; by default that of its folder.
 
     Raises:
@@ -66,7 +59,8 @@ class OutputOptions:
     sheet: bool = False
     npz_key: str = 'entity_map'
     npz_tables: bool = True
-    layout: dict[str, str] = field(default_factory=LAYOUT.copy)
+    layout: str = DEFAULT
+    beside: str = ''
     sequence: Optional[str] = None
 
     def __post_init__(self) -> None:
@@ -85,6 +79,14 @@ class OutputOptions:
             raise ValueError(f'resize is {self.size[1]}x{self.size[0]}; both must be at least 1')
         if self.resize_first and self.size is None:
             raise ValueError('resize-first needs resize, the size to which images are resized')
+        if not self.formats:
+            raise ValueError(f'format is empty; name some of {", ".join(FORMATS)}')
+        _ = self.patterns  # raises where they are wrong
+
+    @cached_property
+    def patterns(self) -> dict[str, str]:
+        """Pattern of the path of each format, and of ``sheet``, ``sheet_image`` and ``sidecar``."""
+        return build_patterns(self.formats[0], self.layout, self.beside)
 
     @property
     def needs_image(self) -> bool:
@@ -108,9 +110,10 @@ class RunOptions:
         batch_size: Neighbours of one size that go through the network together.
         workers: Threads that load, and as many that write; 0 does one thing
             after the other.
-        every: Take every n-th image or frame.
+        every: Take every n-th image of each folder and every n-th frame of each video.
         shard: ``(i, n)``: the i-th of n parts of the images, i in 1..n.
-        skip_existing: Whether to skip images whose files exist.
+        skip_existing: Whether to skip images whose files exist and are of the same source,
+            unchanged since.
 
     Raises:
         ValueError: If a number is out of range.
@@ -147,9 +150,8 @@ PRESET_VALUES: dict[str, dict[str, Any]] = {
         'min_area': 400,
         'reverse': True,
         'id_dtype': 'uint8',
-        'folder': '{sequence}/output/',
-        'name': '{frame}',
-        'layout': {'idmap': '{sequence}/output/mask/{frame}.png'},
+        'layout': '{sequence_folder}/output/mask/{frame}.png',
+        'beside': '{sequence_folder}/output/{format}/{frame}',
     },
     'onlineanyseg': {
         'score_thr': 0.6,
@@ -157,16 +159,15 @@ PRESET_VALUES: dict[str, dict[str, Any]] = {
         'id_dtype': 'uint8',
         'size': [480, 640],
         'resize_first': True,
-        'folder': '{sequence}/',
-        'name': '{frame}',
-        'layout': {'idmap': '{sequence}/mask/{frame}.png'},
+        'layout': '{sequence}/mask/{frame}.png',
+        'beside': '{sequence}/{format}/{frame}',
     },
     'corrclip': {
         'formats': ['npz'],
         'score_thr': 0.5,
         'npz_key': 'instance_mask',
         'npz_tables': False,
-        'layout': {'npz': '{stem}.npz', 'sidecar': 'entities/{stem}.json'},
+        'layout': '{stem}.npz',
     },
 }
 
@@ -174,16 +175,15 @@ PRESET_VALUES: dict[str, dict[str, Any]] = {
 def build_preset(values: dict[str, Any]) -> OutputOptions:
     """Build options from plain values for the attributes of :class:`OutputOptions`.
 
-    ``layout`` gives the paths of some formats; in the others, those of the default
-    layout, ``folder`` goes before the path and ``name`` in place of ``{name}``.
-
     Raises:
-        ValueError: If a value is not allowed.
+        ValueError: If there is no such attribute, or a value is not allowed.
     """
+    known = {field.name for field in fields(OutputOptions)}
+    if not set(values) <= known:
+        unknown = ', '.join(sorted(set(values) - known))
+        raise ValueError(f'a preset has no {unknown}; it has {", ".join(sorted(known))}')
     options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    folder, name = options.pop('folder', ''), options.pop('name', '{name}')
-    layout = {key: folder + path.replace('{name}', name) for key, path in LAYOUT.items()}
-    return OutputOptions(**{**options, 'layout': {**layout, **options.get('layout', {})}})
+    return OutputOptions(**options)
 
 
 PRESETS = {name: build_preset(values) for name, values in PRESET_VALUES.items()}

@@ -1,10 +1,12 @@
 """One run over many images: load, predict, write, resume."""
 
+import errno
 import hashlib
 import json
-import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -13,21 +15,39 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmentity.apis.export.contact_sheet import write_contact_sheet
+from mmentity.apis.export.existing import ExistingFiles, source_of, stamp_of
 from mmentity.apis.export.file_names import check_files, files_of, sequence_of
+from mmentity.apis.export.layout import fields_of, glob_of
 from mmentity.apis.export.manifest import Manifest
 from mmentity.apis.export.options import OutputOptions, RunOptions
+from mmentity.apis.export.summary import Counts
 from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.inferencer import EntityInferencer, LoadOptions, Outcome
-from mmentity.apis.inputs import InputImage, Inputs, count, iterate, list_inputs
+from mmentity.apis.inputs import (
+    InputImage,
+    Inputs,
+    ListOptions,
+    count,
+    describe_inputs,
+    iterate,
+    list_inputs,
+)
 from mmentity.apis.threads import map_in_background
+from mmentity.datasets.errors import SampleError
 from mmentity.utils.files import sha256_of
 from mmentity.utils.progress import show_progress
+
+# of an output that is full or cannot be written to, which fails for every image
+OUTPUT_ERRORS = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO
+}  # fmt: skip
 
 
 class PredictionRun:
     """Predict images and write files, one run.
 
-    An image that fails is recorded and does not stop the others; files appear
+    An image that fails is recorded and does not stop the others, whatever went wrong;
+    only an output folder that is full or cannot be written to ends the run. Files appear
     whole or not at all, whenever the process ends.
 
     Args:
@@ -35,11 +55,16 @@ class PredictionRun:
         out: Output folder.
         outputs: What to write for each image.
         options: How to go through the images.
+        listing: How inputs are turned into images.
+
+    Attributes:
+        listed: Images and videos, in their order.
+        left_out: Number of files of input folders that are no input, by suffix.
 
     Raises:
         FileNotFoundError: If an input does not exist or holds no image.
-        ValueError: If two images would be written to the same file, or ``out``
-            is a file.
+        ValueError: If two images would be written to the same file, files in ``out``
+            are of other images, or ``out`` is a file.
 
     Examples:
         >>> run = PredictionRun('frames/', 'maps/', PRESETS['maskclustering'])
@@ -53,14 +78,18 @@ class PredictionRun:
         out: Union[str, Path],
         outputs: OutputOptions = OutputOptions(),  # noqa: B008
         options: RunOptions = RunOptions(),  # noqa: B008
+        listing: ListOptions = ListOptions(),  # noqa: B008
     ) -> None:
         self.out = Path(out)
         if self.out.exists() and not self.out.is_dir():
             raise ValueError(f'{out} is a file; --out names a folder')
-        self.listed = list_inputs(inputs)
-        check_files(self.listed, outputs)
         self.outputs = outputs
         self.options = options
+        self.left_out: Counter[str] = Counter()
+        self.listed = list_inputs(inputs, listing, self.left_out)
+        check_files(self.listed, outputs)
+        self.existing = ExistingFiles(self.out, outputs, options.skip_existing)
+        self.existing.check(self.listed)
 
     def __call__(
         self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]] = None
@@ -85,7 +114,16 @@ class PredictionRun:
                 manifest.write(finished=False)
                 raise
             manifest.write(finished=True)
+        warning = manifest.summary.warning(self.outputs)
+        if warning:
+            MMLogger.get_current_instance().warning(warning)
         return manifest
+
+    def describe(self) -> str:
+        """Say what the run has before it, and which files were left out."""
+        to_do, total = self._count(), count(self.listed)
+        text = describe_inputs(self.listed, self.left_out)
+        return text if to_do == total else f'{text}; {to_do:,} of {total:,} to do'
 
     def _predict(
         self, inferencer: EntityInferencer, writer: ResultWriter, manifest: Manifest
@@ -100,53 +138,48 @@ class PredictionRun:
         # closed, so that on an interruption what has not begun is dropped at once
         written = map_in_background(write, outcomes, options.workers, options.workers)
         with closing(written):
-            for image, error in written:
-                if error is None:
-                    manifest.written += 1
-                    continue
-                failure = {'name': image.name, 'path': image.path, 'reason': str(error)}
-                manifest.failures.append(failure)
-                MMLogger.get_current_instance().warning(f'failed: {error}')
+            for image, done in written:
+                if isinstance(done, Exception):
+                    reason = manifest.fail(image, done)
+                    MMLogger.get_current_instance().warning(f'failed: {reason}')
+                else:
+                    manifest.summary.add(done)
 
     def _write(
         self, writer: ResultWriter, outcome: Outcome
-    ) -> tuple[InputImage, Optional[Exception]]:
+    ) -> tuple[InputImage, Union[Counts, Exception]]:
         """Write the files of one image; an error of one image does not stop the others."""
         image, result = outcome
         if isinstance(result, Exception):
             return image, result
         try:
-            writer.write(result, files_of(image, self.outputs))
-        except OSError:
-            # a full disk or a folder without permission fails for every image
-            raise
+            number = writer.write(result, files_of(image, self.outputs), source_of(image))
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
+                raise
             return image, error
-        return image, None
+        return image, Counts(len(result), number, float(result.scores.max(initial=0)))
 
     def _missing(self, manifest: Manifest) -> Iterator[InputImage]:
         """Go through the images of this shard whose files do not exist."""
         for image in iterate(self.listed, self.options.every, self.options.shard):
-            files = files_of(image, self.outputs)
-            if self.options.skip_existing and self._is_done(files):
+            try:
+                done = self.existing.has(image)
+            except SampleError as error:
+                yield replace(image, error=error)
+                continue
+            if done:
                 manifest.skipped += 1
             else:
-                yield image
-
-    def _is_done(self, files: dict[str, str]) -> bool:
-        if not all((self.out / name).exists() for key, name in files.items() if key != 'cutout'):
-            return False
-        # without an entity there is no folder of cutouts, but the sidecar lists the format
-        sidecar = self.out / files['sidecar']
-        return 'cutout' not in files or 'cutout' in json.loads(sidecar.read_text())['files']
+                yield replace(image, stamp=stamp_of(image))
 
     def _count(self) -> int:
         """Count what is to be done; of videos, the frames that they declare."""
-        options = self.options
-        if options.skip_existing and all(isinstance(source, InputImage) for source in self.listed):
-            images = iterate(self.listed, options.every, options.shard)
-            return sum(not self._is_done(files_of(image, self.outputs)) for image in images)
-        return count(self.listed, options.every, options.shard)
+        options, done = self.options, self.existing.done
+        if not done or any(not isinstance(source, InputImage) for source in self.listed):
+            return count(self.listed, options.every, options.shard)
+        images = iterate(self.listed, options.every, options.shard)
+        return sum(not self.existing.has(image) for image in images)
 
     def _origin(
         self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]]
@@ -167,8 +200,8 @@ class PredictionRun:
 
     def manifest_path(self) -> Path:
         """Name the manifest; shards and runs of a single sequence have separate ones."""
-        name = 'manifest'
-        if '{sequence}' in self.outputs.layout['sidecar']:
+        name, fields = 'manifest', set(fields_of(self.outputs.patterns['sidecar']))
+        if not fields.isdisjoint({'sequence', 'sequence_folder'}):
             sequences = {self.outputs.sequence or sequence_of(source) for source in self.listed}
             name += f'-{sequences.pop()}' if len(sequences) == 1 else ''
         if self.options.shard[1] > 1:
@@ -177,9 +210,10 @@ class PredictionRun:
 
     def _sidecars(self) -> Iterator[dict[str, Any]]:
         """Read the sidecars of this run and of others, as of other shards."""
-        pattern = self.outputs.layout['sidecar'].replace('{name}', '**/*')
-        for path in sorted(self.out.glob(re.sub(r'{\w+}', '*', pattern))):
-            yield json.loads(path.read_text())
+        for path in sorted(self.out.glob(glob_of(self.outputs.patterns['sidecar']))):
+            record = json.loads(path.read_text())
+            if isinstance(record, dict) and 'files' in record:
+                yield record
 
 
 def _digest(config: Config) -> str:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -61,14 +61,48 @@ class ResultWriter:
     def __init__(self, out: Path, scratch: Path, options: OutputOptions) -> None:
         self.out, self.scratch, self.options = out, scratch, options
 
-    def write(self, result: EntityResult, files: dict[str, str]) -> None:
+    def write(
+        self,
+        result: EntityResult,
+        files: dict[str, str],
+        source: Optional[dict[str, Any]] = None,
+    ) -> int:
         """Write what was predicted to files, named by :func:`.file_names.files_of`.
+
+        Where this fails, no file of the image stays behind.
+
+        Args:
+            result: What was predicted.
+            files: Path of each format below the output folder.
+            source: What the image is, for the sidecar.
+
+        Returns:
+            Number of entities that were written.
 
         Raises:
             ValueError: If the ids do not fit their type.
             OSError: If a file cannot be written.
         """
-        options, numbered = self.options, number_entities(result, self.options)
+        numbered = number_entities(result, self.options)
+        content = self._encode(numbered)
+        # the sidecar of an earlier run says that its files are complete
+        (self.out / files['sidecar']).unlink(missing_ok=True)
+        try:
+            for key, data in content.items():
+                self._save(files[key], data)
+            if 'cutout' in self.options.formats:
+                self._save_cutouts(files['cutout'], numbered)
+            others = {key: name for key, name in files.items() if key != 'sidecar'}
+            record = {**numbered.record(), 'source': source, 'files': others}
+            self._save(files['sidecar'], json.dumps(record, indent=1).encode())
+        except BaseException:
+            self._remove(files)
+            raise
+        return len(numbered.ids)
+
+    def _encode(self, numbered: NumberedResult) -> dict[str, bytes]:
+        """Encode the files of all formats but cutouts, of which there may be many."""
+        options = self.options
         encoders = {
             'idmap': lambda: numbered.png(options.id_dtype),
             'rle': lambda: json.dumps(_coco_results(numbered)).encode(),
@@ -79,26 +113,24 @@ class ResultWriter:
         if options.sheet:
             for key, img in draw_thumbnails(numbered.result).items():
                 content[key] = encode_image('.jpg', img, quality=85)
-        # the sidecar of an earlier run says that its files are complete
-        (self.out / files['sidecar']).unlink(missing_ok=True)
-        for key, data in content.items():
-            self._save(files[key], data)
-        if 'cutout' in options.formats:
-            # those of an earlier run may be of other entities
-            shutil.rmtree(self.out / files['cutout'], ignore_errors=True)
-            for name, data in numbered.cutouts():
-                self._save(f'{files["cutout"]}/{name}', data)
-        record = {
-            **numbered.record(),
-            'image': result.path,
-            'frame': result.frame,
-            'files': {key: name for key, name in files.items() if key != 'sidecar'},
-        }
-        self._save(files['sidecar'], json.dumps(record, indent=1).encode())
+        return content
+
+    def _save_cutouts(self, folder: str, numbered: NumberedResult) -> None:
+        # those of an earlier run may be of other entities
+        shutil.rmtree(self.out / folder, ignore_errors=True)
+        for name, data in numbered.cutouts():
+            self._save(f'{folder}/{name}', data)
 
     def _save(self, name: str, data: bytes) -> None:
         with whole_file(self.out / name, self.scratch) as partial:
             partial.write_bytes(data)
+
+    def _remove(self, files: dict[str, str]) -> None:
+        for name in files.values():
+            with suppress(OSError):
+                (self.out / name).unlink()
+        if 'cutout' in files:
+            shutil.rmtree(self.out / files['cutout'], ignore_errors=True)
 
 
 def _encode_npz(numbered: NumberedResult, options: OutputOptions) -> bytes:
@@ -106,20 +138,22 @@ def _encode_npz(numbered: NumberedResult, options: OutputOptions) -> bytes:
     if options.npz_tables:
         result = numbered.result
         arrays.update(ids=numbered.ids, scores=result.scores, labels=result.labels)
-        arrays.update(boxes=result.boxes_xyxy_px, areas=result.areas)
+        arrays.update(boxes_xyxy=result.boxes_xyxy_px, areas=result.areas)
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
 
 
 def _coco_results(numbered: NumberedResult) -> list[dict[str, Any]]:
-    """COCO's result format: boxes are xywh, masks compressed RLE."""
+    """COCO's result format: boxes are xywh, masks compressed RLE, numbers as names image ids."""
+    name = numbered.result.name
     results = []
     for record, rle in zip(numbered.record()['entities'], numbered.result.rles()):
-        x0, y0, x1, y1 = record['bbox']
+        x0, y0, x1, y1 = record['box_xyxy']
         results.append(
             {
-                'image_id': numbered.result.name,
+                # COCO names its images by their ids
+                'image_id': int(name) if name.isdecimal() else name,
                 'category_id': record['label'] + 1,
                 'id': record['id'],
                 'segmentation': rle,

@@ -5,21 +5,35 @@ mmentity predict frames/ --model mask2former_hornet-l_3x
 """
 
 import argparse
+import os
 import sys
+import warnings
+from pathlib import Path
+from typing import Optional
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from PIL import Image
 
 from mmentity.apis import EntityInferencer
 from mmentity.apis.export import FORMATS, PRESETS, OutputOptions, PredictionRun, RunOptions
+from mmentity.apis.export.layout import FIELDS
 from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS
+from mmentity.apis.inferencer import LOADERS
+from mmentity.apis.inputs import ListOptions
 from mmentity.apis.result import ORDERS
 from mmentity.cli.arguments import add_config_options, add_model_arguments
 from mmentity.cli.model_weights import weights_of
+from mmentity.datasets.images import DEPTHS
 from mmentity.models.precision import DTYPES
 from mmentity.utils.shipped_configs import get_config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``mmentity predict``."""
-    parser.add_argument('inputs', nargs='+', help='images, videos, folders or globs')
+    parser.add_argument(
+        'inputs', nargs='*', help='images, videos, folders or globs; - reads names from stdin'
+    )
     parser.add_argument('--out', required=True, help='folder for the results')
     add_model_arguments(parser)
     add_config_options(parser)
@@ -34,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='compile the network, which takes minutes at the first images',
     )
+    _add_input_arguments(parser)
     _add_output_arguments(parser)
-    parser.add_argument('--every', type=int, default=1, help='take every n-th image or frame')
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
         '--workers', type=int, default=2, help='threads that read and that write; default: 2'
@@ -46,11 +60,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is read."""
+    parser.add_argument(
+        '--list', metavar='FILE', help='file of names of inputs, one a line or with NUL between'
+    )
+    parser.add_argument(
+        '--recursive', action='store_true', help='take what is in folders of folders too'
+    )
+    parser.add_argument(
+        '--frames', action='store_true', help='take all frames of GIF, TIFF, WebP and the like'
+    )
+    parser.add_argument(
+        '--root', help='folder that output names are relative to; default: that of each input'
+    )
+    parser.add_argument(
+        '--every', type=int, default=1, help='take every n-th image of a folder, frame of a video'
+    )
+    parser.add_argument(
+        '--depth', choices=DEPTHS, help='bits that 16-bit images use; default: auto'
+    )
+    parser.add_argument(
+        '--max-pixels', type=int, help='largest image, in pixels; default: 178956970'
+    )
+
+
 def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is written; those not given are left to the preset."""
     parser.add_argument('--preset', choices=sorted(PRESETS), help='write what this project reads')
     parser.add_argument(
         '--format', type=_names, help=f'some of {",".join(FORMATS)}; default: idmap'
+    )
+    parser.add_argument(
+        '--layout',
+        metavar='PATTERN',
+        help='where files of the first format go, below --out; fields: '
+        + ' '.join(f'{{{field}}}' for field in FIELDS),
     )
     parser.add_argument('--score-thr', type=float, help='lowest score, 0 to 1; default: 0.5')
     parser.add_argument('--min-area', type=int, help='fewest pixels of an entity; default: 1')
@@ -85,20 +130,66 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; 1 if an image failed."""
+    _allow_pixels(args.max_pixels)
     options = RunOptions(args.batch_size, args.workers, args.every, args.shard, args.skip_existing)
-    prediction_run = PredictionRun(args.inputs, args.out, _output_options(args), options)
+    names = _names_of_list(args)
+    listing = ListOptions(args.recursive, args.frames, args.root, keep_missing=names is not None)
+    prediction_run = PredictionRun(
+        args.inputs if names is None else names, args.out, _output_options(args), options, listing
+    )
+    logger = MMLogger.get_current_instance()
+    logger.info(prediction_run.describe())
     config = get_config(args.model)
     config.merge_from_dict(args.cfg_options or {})
+    _set_depth(config, args.depth)
     weights = weights_of(args, config)
     inferencer = EntityInferencer(
         config, weights, args.device, precision=args.precision, compile=args.compile
     )
+    logger.info(f'{args.model} with {weights} on {inferencer.device} in {inferencer.precision}')
     manifest = prediction_run(inferencer, weights)
-    failed = len(manifest.failures)
-    print(f'{manifest.written} written, {manifest.skipped} skipped, {failed} failed')
-    if failed:
+    for line in manifest.lines():
+        print(line)
+    if manifest.failures:
         print(f'what failed, and why, is in {manifest.path}', file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if manifest.failures else 0
+
+
+def _names_of_list(args: argparse.Namespace) -> Optional[list[str]]:
+    """Return the names in the file of ``--list`` or on stdin, None where neither is asked for."""
+    if args.list is None and '-' not in args.inputs:
+        return None
+    if args.inputs not in ([], ['-']) or (args.list is not None and args.inputs):
+        raise ValueError('name the inputs, or read them from - or --list FILE, not both')
+    data = sys.stdin.buffer.read() if args.list is None else Path(args.list).read_bytes()
+    separator = b'\0' if b'\0' in data else b'\n'
+    names = [os.fsdecode(name.rstrip(b'\r')) for name in data.split(separator)]
+    return [name for name in names if name.strip()]
+
+
+def _allow_pixels(number: Optional[int]) -> None:
+    """Set the largest image that Pillow opens, for this process."""
+    # what is below the limit is no bomb to warn of
+    warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
+    if number is not None and number < 1:
+        raise ValueError(f'max-pixels is {number}; it must be at least 1')
+    if number is not None:
+        # Pillow refuses what has more than twice this
+        Image.MAX_IMAGE_PIXELS = (number + 1) // 2
+
+
+def _set_depth(config: Config, depth: Optional[str]) -> None:
+    """Set the depth of the step of the config that reads files, where one is given."""
+    if depth is None:
+        return
+    steps = config.test_dataloader.dataset.pipeline
+    loaders = [step for step in steps if str(step['type']).endswith(LOADERS)]
+    if not any('mmentity' in (step.get('_scope_'), step['type'].split('.')[0]) for step in loaders):
+        raise ValueError(
+            f'depth needs the loader of mmentity in the test pipeline of {config.filename}'
+        )
+    for step in loaders:
+        step['depth'] = depth
 
 
 def _output_options(args: argparse.Namespace) -> OutputOptions:
@@ -119,6 +210,9 @@ def _output_options(args: argparse.Namespace) -> OutputOptions:
         drawn=args.draw,
         sheet=args.contact_sheet,
         sequence=args.sequence,
+        layout=args.layout,
+        # the pattern of the user places all files, not only those of the preset's
+        beside='' if args.layout else None,
     )
 
 

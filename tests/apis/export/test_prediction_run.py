@@ -19,13 +19,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
 
-from mmentity.apis.export import OutputOptions, PredictionRun
+from mmentity.apis.export import OutputOptions, PredictionRun, RunOptions
 from mmentity.apis.export.file_names import files_of
 from mmentity.apis.export.numbering import number_entities
 from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.inputs import InputImage
 from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
+from tests.apis.test_inputs import write_video
 from tests.conftest import ROOT
 
 FORMATS = 'idmap,rle,npz,overlay,cutout'
@@ -180,6 +182,7 @@ def test_every_format_holds_the_same_entities(predict, tmp_path):
     assert [entity['id'] for entity in entities] == np.unique(ids[ids > 0]).tolist()
     assert (sidecar['height'], sidecar['width']) == ids.shape
     arrays = np.load(out / 'npz/1.npz')
+    assert arrays['boxes_xyxy'].tolist() == [entity['box_xyxy'] for entity in entities]
     assert np.array_equal(arrays['entity_map'], ids)
     assert arrays['entity_map'].dtype == np.int32
     for entity, rle, score, area in zip(
@@ -189,7 +192,7 @@ def test_every_format_holds_the_same_entities(predict, tmp_path):
         assert np.array_equal(mask_utils.decode(rle['segmentation']).astype(bool), mask)
         assert entity['area'] == rle['area'] == area == mask.sum() >= 5
         assert entity['score'] == pytest.approx(score, abs=1e-5)
-        x0, y0, x1, y1 = entity['bbox']
+        x0, y0, x1, y1 = entity['box_xyxy']
         assert rle['bbox'] == [x0, y0, x1 - x0, y1 - y0]
         cutout = np.asarray(Image.open(out / f'cutout/1/{entity["id"]}.png'))
         assert np.array_equal(cutout[..., 3] > 0, mask[y0:y1, x0:x1])
@@ -230,6 +233,26 @@ def test_sizes_and_areas_are_those_of_what_is_written(predict, tmp_path):
         assert entity['area'] == (ids == entity['id']).sum() >= 3
 
 
+def test_results_of_numbered_images_load_into_coco(predict, tmp_path):
+    """Images of COCO are named by their ids."""
+    folder = save_scenes(tmp_path / 'in', 2)
+    os.rename(folder / '1.png', folder / '000000000139.png')
+    out = tmp_path / 'out'
+    assert predict(folder, out, '--format', 'rle') == 0
+    ground_truth = {'images': [{'id': k, 'height': 48, 'width': 64} for k in (0, 139)]}
+    ground_truth |= {'annotations': [], 'categories': [{'id': 1, 'name': 'entity'}]}
+    (tmp_path / 'gt.json').write_text(json.dumps(ground_truth))
+    results = [row for path in out.glob('rle/*.json') for row in json.loads(path.read_text())]
+    loaded = COCO(tmp_path / 'gt.json').loadRes(results)
+    assert {loaded.anns[k]['image_id'] for k in loaded.anns} == {0, 139}
+    for row, annotation in zip(results, loaded.loadAnns(loaded.getAnnIds())):
+        mask = loaded.annToMask(annotation)
+        assert mask.sum() == mask_utils.area(row['segmentation'])
+        columns, rows = mask.any(axis=0).nonzero()[0], mask.any(axis=1).nonzero()[0]
+        size = [np.ptp(columns) + 1, np.ptp(rows) + 1]
+        assert annotation['bbox'] == [columns[0], rows[0], *size]
+
+
 def test_the_manifest_tells_what_made_the_files(predict, weights, tmp_path):
     folder = save_scenes(tmp_path / 'in', 1)
     assert predict(folder, tmp_path / 'out', '--score-thr', 0.3) == 0
@@ -259,6 +282,92 @@ def test_files_of_other_options_are_not_mixed(predict, tmp_path, monkeypatch):
     assert (tmp_path / 'out/cutout/0/1.png').is_file()
     assert predict(folder, tmp_path / 'out', *more) == 0
     assert manifest_of(tmp_path / 'out')['images']['skipped'] == 1
+
+
+def test_files_of_another_image_are_not_kept_nor_replaced(predict, tmp_path, monkeypatch):
+    """Two calls, of which each would write a.png."""
+    one, two = (save_scenes(tmp_path / name, 1) / '0.png' for name in ('t1', 't2'))
+    out = tmp_path / 'out'
+    assert predict(one, out) == 0
+    before = contents(out)
+    for options in ((), ('--skip-existing',), ('--skip-existing', '--shard', '1/2')):
+        message = predict(two, out, *options)
+        assert f'0.json and what belongs to it are of {one}, and would become' in message
+        assert str(two) in message
+    assert contents(out) == before
+    assert predict(one, out, '--skip-existing') == 0
+    assert manifest_of(out)['images'] == {'written': 0, 'skipped': 1, 'failed': 0}
+    monkeypatch.chdir(one.parent)
+    assert predict('0.png', out, '--skip-existing') == 0
+    # by the path below a root, both fit, in one call or in two
+    for inputs in (one, two, [one, two]):
+        assert predict(inputs, tmp_path / 'split', '--root', tmp_path, '--skip-existing') == 0
+    names = {str(p.relative_to(tmp_path)) for p in (tmp_path / 'split/idmap').rglob('*.png')}
+    assert names == {'split/idmap/t1/0.png', 'split/idmap/t2/0.png'}
+
+
+def test_scenes_of_two_roots_do_not_share_a_sequence(predict, tmp_path):
+    for root in 'ab':
+        save_scenes(tmp_path / root / 'scene' / 'color', 1)
+    preset = ('--preset', 'onlineanyseg')
+    assert predict(tmp_path / 'a/scene/color', tmp_path / 'out', *preset) == 0
+    message = predict(tmp_path / 'b/scene/color', tmp_path / 'out', *preset, '--skip-existing')
+    assert 'a/scene/color/0.png' in message
+    assert 'b/scene/color/0.png' in message
+
+
+def test_a_changed_image_is_not_taken_for_done(predict, tmp_path):
+    folder = save_scenes(tmp_path / 'in', 2)
+    out = tmp_path / 'out'
+    assert predict(folder, out) == 0
+    Image.fromarray(scene(7)).save(folder / '1.png')
+    message = predict(folder, out, '--skip-existing')
+    assert re.search(r'1.json is of .*/1.png of .* bytes, which has become .*/1.png of', message)
+    assert predict(folder, out) == 0
+    assert predict(folder, out, '--skip-existing') == 0
+    assert manifest_of(out)['images']['skipped'] == 2
+
+
+def test_frames_of_another_video_fail(predict, tmp_path):
+    """Videos are looked into as their turn comes."""
+    for name in 'ab':
+        write_video(tmp_path / name / 'walk.avi', 2)
+    out = tmp_path / 'out'
+    assert predict(tmp_path / 'a/walk.avi', out) == 0
+    assert predict(tmp_path / 'b/walk.avi', out, '--skip-existing') == 1
+    failures = manifest_of(out)['failures']
+    assert [failure['cause'] for failure in failures] == ['other-source'] * 2
+    assert predict(tmp_path / 'a/walk.avi', out, '--skip-existing') == 0
+    assert manifest_of(out)['images']['skipped'] == 2
+
+
+def test_images_in_memory_cannot_be_skipped(inferencer, tmp_path):
+    run = RunOptions(skip_existing=True)
+    with pytest.raises(ValueError, match='images in memory cannot be told apart'):
+        PredictionRun(scene(0), tmp_path, options=run)
+    for k in range(2):
+        PredictionRun(scene(k), tmp_path)(inferencer)
+    record = json.loads((tmp_path / 'entities/000000.json').read_text())
+    assert record['source'] is None
+
+
+def test_two_inputs_of_one_file_name_are_refused_before_the_work(predict, tmp_path):
+    folder = save_scenes(tmp_path / 'in', 2)
+    Image.fromarray(scene(0)).save(folder / '1.jpg')
+    message = predict(folder, tmp_path / 'out')
+    assert '1.jpg and ' in message
+    assert 'would both be written as idmap/1.png; give a --layout' in message
+    assert predict(folder, tmp_path / 'out', '--layout', '{name}_{suffix}') == 0
+    assert (tmp_path / 'out/idmap/1_jpg.png').is_file() is False
+    assert {path.name for path in (tmp_path / 'out').glob('*.png')} == {
+        '0_png.png',
+        '1_jpg.png',
+        '1_png.png',
+    }
+    video = write_video(folder / 'walk.avi', 1)
+    Image.fromarray(scene(0)).save(save_scenes(folder / 'walk', 0) / '000000.png')
+    message = predict([video, folder / 'walk/000000.png'], tmp_path / 'out2', '--root', folder)
+    assert 'would both be written as idmap/walk/000000.png' in message
 
 
 class Handmade:
@@ -332,7 +441,7 @@ def test_mistakes_end_with_one_line(predict, predict_tool, weights, tmp_path):
 def test_a_full_disk_ends_the_run(predict, tmp_path, monkeypatch):
     folder = save_scenes(tmp_path / 'in', 5)
 
-    def full(self, result, files):
+    def full(self, *arguments):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(ResultWriter, 'write', full)

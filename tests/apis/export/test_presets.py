@@ -83,14 +83,14 @@ def test_onlineanyseg_shows_the_network_the_small_image(
     predict_tool, inferencer, weights, tmp_path
 ):
     color = save_scenes(
-        tmp_path / 'scene0001_00' / 'frames' / 'color', 1, '.png', height=960, width=1280
+        tmp_path / 'scene0001_00' / 'frames' / 'color', 1, '.png', height=968, width=1296
     )
     code = predict_tool(
         color, '--preset', 'onlineanyseg', '--model', MODEL, '--weights', weights,
         '--device', 'cpu', '--out', tmp_path / 'out',
     )  # fmt: skip
     assert code == 0
-    small = cv2.resize(scene(0, 960, 1280), (640, 480), interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(scene(0, 968, 1296), (640, 480), interpolation=cv2.INTER_NEAREST)
     expected = inferencer.predict(np.ascontiguousarray(small[..., ::-1])).select(0.6, 500)
     assert len(expected) > 0
     written = cv2.imread(str(tmp_path / 'out/scene0001_00/mask/0.png'), cv2.IMREAD_UNCHANGED)
@@ -130,6 +130,8 @@ def test_more_than_255_entities_are_an_error_not_a_wrap_around(tmp_path, preset)
 @pytest.mark.parametrize(
     ('path', 'sequence'),
     [
+        ('Replica/room0/results/frame000000.jpg', 'room0'),
+        ('rgbd_dataset_freiburg1_xyz/rgb/1305031102.175304.png', 'rgbd_dataset_freiburg1_xyz'),
         ('data/scannet/processed/scene0011_00/color/0.jpg', 'scene0011_00'),
         ('data/scannetpp/data/0d2ee665be/iphone/rgb/frame_000000.jpg', '0d2ee665be'),
         ('scans/2t7WUuJeko7/2t7WUuJeko7/undistorted_color_images/x_i0_0.jpg', '2t7WUuJeko7'),
@@ -140,6 +142,34 @@ def test_more_than_255_entities_are_an_error_not_a_wrap_around(tmp_path, preset)
 )
 def test_sequences_are_read_off_the_folders(path, sequence):
     assert sequence_of(InputImage('0', path)) == sequence
+
+
+@pytest.mark.parametrize(
+    ('path', 'preset', 'file'),
+    [
+        # root of MatterportDataset: scans/SCAN/SCAN
+        ('scans/2t7WUuJeko7/2t7WUuJeko7/undistorted_color_images/x_i0_0.jpg', 'maskclustering',
+         '2t7WUuJeko7/2t7WUuJeko7/output/mask/x_i0_0.png'),
+        ('data/scannetpp/data/0d2ee665be/iphone/rgb/frame_000010.jpg', 'maskclustering',
+         '0d2ee665be/output/mask/frame_000010.png'),
+        ('Replica/room0/results/frame000000.jpg', 'onlineanyseg', 'room0/mask/frame000000.png'),
+        ('tum/xyz/rgb/1305031102.175304.png', 'onlineanyseg', 'xyz/mask/1305031102.175304.png'),
+        ('7scenes/chess/seq-01/frame-000001.color.png', 'maskclustering',
+         'seq-01/output/mask/frame-000001.png'),
+    ],
+)  # fmt: skip
+def test_places(path, preset, file):
+    image = InputImage('0', path)
+    assert files_of(image, PRESETS[preset])['idmap'] == file
+
+
+def test_time_stamps_do_not_collide(tmp_path):
+    """Frames of TUM within one second."""
+    rgb = save_scenes(tmp_path / 'xyz' / 'rgb', 2)
+    for k, stamp in enumerate(('1305031102.175304', '1305031102.211214')):
+        os.rename(rgb / f'{k}.png', rgb / f'{stamp}.png')
+    run = PredictionRun(rgb, tmp_path / 'out', PRESETS['onlineanyseg'])
+    assert len(run.listed) == 2
 
 
 def test_frames_of_a_video_belong_to_its_sequence(tmp_path):
@@ -159,6 +189,17 @@ def test_presets_are_plain_values():
     assert build_preset(json.loads(json.dumps(PRESET_VALUES['corrclip']))) == PRESETS['corrclip']
     with pytest.raises(ValueError, match="format is 'png'"):
         build_preset({'formats': ['png']})
+    with pytest.raises(ValueError, match='a preset has no folder; it has beside, '):
+        build_preset({'folder': 'x'})
+
+
+def test_a_layout_wins_over_the_places_of_a_preset():
+    options = PRESETS['maskclustering'].changed(layout='{sequence}/sam/mask/{frame}', beside='')
+    files = files_of(InputImage('120', 'scene/color/120.jpg'), options)
+    assert files == {
+        'idmap': 'scene/sam/mask/120.png',
+        'sidecar': 'entities/scene/sam/mask/120.json',
+    }
 
 
 def test_presets_can_be_changed_from_the_command_line(predict_tool, weights, tmp_path):
