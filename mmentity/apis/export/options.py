@@ -79,6 +79,8 @@ class OutputOptions:
             raise ValueError(f'resize is {self.size[1]}x{self.size[0]}; both must be at least 1')
         if self.resize_first and self.size is None:
             raise ValueError('resize-first needs resize, the size to which images are resized')
+        if self.sequence is not None and ('/' in self.sequence or self.sequence in ('', '.', '..')):
+            raise ValueError(f'sequence is {self.sequence!r}; it is the name of one folder')
         if not self.formats:
             raise ValueError(f'format is empty; name some of {", ".join(FORMATS)}')
         _ = self.patterns  # raises where they are wrong

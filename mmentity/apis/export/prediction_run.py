@@ -154,9 +154,11 @@ class PredictionRun:
             return image, result
         try:
             number = writer.write(result, files_of(image, self.outputs), source_of(image))
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in OUTPUT_ERRORS:
+        except OSError as error:
+            if error.errno in OUTPUT_ERRORS:
                 raise
+            return image, _cannot_write(image, error)
+        except Exception as error:
             return image, error
         return image, Counts(len(result), number, float(result.scores.max(initial=0)))
 
@@ -214,6 +216,15 @@ class PredictionRun:
             record = json.loads(path.read_text())
             if isinstance(record, dict) and 'files' in record:
                 yield record
+
+
+def _cannot_write(image: InputImage, error: OSError) -> SampleError:
+    """Name the image and its file; not the name under which the file is at first."""
+    file = error.filename2 or error.filename
+    reason = f'{error.strerror}: {file}' if file else str(error)
+    sample_error = SampleError(f'the files of {image.place} cannot be written ({reason})', 'output')
+    sample_error.__cause__ = error
+    return sample_error
 
 
 def _digest(config: Config) -> str:

@@ -426,6 +426,7 @@ def test_mistakes_end_with_one_line(predict, predict_tool, weights, tmp_path):
         (predict(folder, out, '--format', 'png'), "format is 'png'; it must be one of idmap, rle"),
         (predict(folder, out, '--score-thr', 50), 'score-thr is 50.0; scores are in 0..1'),
         (predict(folder, out, '--shard', '3/2'), 'shard is 3/2'),
+        (predict(folder, out, '--sequence', '../x'), "sequence is '../x'; it is the name of one"),
         (predict(folder, out, '--resize-first'), 'resize-first needs resize'),
         (predict(folder, out, '--device', 'cuda:9'), "device 'cuda:9' cannot be used"),
         (predict(folder, out, '--model', 'nothing'), "no config 'nothing'"),
