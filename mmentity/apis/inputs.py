@@ -1,30 +1,32 @@
 """What a user gives as input, as a sequence of images."""
 
-import glob
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 import numpy as np
 from PIL import Image
 
-from mmentity.apis.sources import ImageFrames, InputImage, Source, Video
+from mmentity.apis.folders import files_below, matching_files
+from mmentity.apis.left_out import FOLDERS, LeftOut, numbered
+from mmentity.apis.sources import (
+    FRAME_SUFFIXES,
+    VIDEO_SUFFIXES,
+    ImageFrames,
+    InputImage,
+    Source,
+    Video,
+)
 from mmentity.datasets.errors import SampleError
-from mmentity.datasets.images import EXTRA_SUFFIXES, HEIF_SUFFIXES, pil_to_bgr
+from mmentity.datasets.images import EXTRA_SUFFIXES, pil_to_bgr
 from mmentity.datasets.rules import IMAGE_ERRORS
 from mmentity.utils.files import IMAGE_SUFFIXES
 
-VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
-# of image files that may hold several frames or pages
-FRAME_SUFFIXES = ('.gif', '.webp', '.png', '.apng', '.tif', '.tiff', '.avif')
 WILDCARDS = re.compile(r'[*?\[]')
-FOLDERS = 'folders'
 
 ImageLike = Union[str, Path, np.ndarray, Image.Image]
 Inputs = Union[ImageLike, Iterable[ImageLike]]
@@ -60,7 +62,7 @@ class ListOptions:
 def expand(
     inputs: Inputs,
     options: ListOptions = ListOptions(),  # noqa: B008
-    left_out: Optional[Counter[str]] = None,
+    left_out: Optional[LeftOut] = None,
 ) -> Iterator[Source]:
     """Go through the images and videos that the inputs stand for, in their order.
 
@@ -84,7 +86,7 @@ def expand(
     Raises:
         ValueError: If an input is of none of these kinds.
     """
-    left_out = Counter() if left_out is None else left_out
+    left_out = LeftOut() if left_out is None else left_out
     arrays = 0
     for value in _each(inputs):
         if isinstance(value, (str, os.PathLike)):
@@ -97,7 +99,7 @@ def expand(
 def list_inputs(
     inputs: Inputs,
     options: ListOptions = ListOptions(),  # noqa: B008
-    left_out: Optional[Counter[str]] = None,
+    left_out: Optional[LeftOut] = None,
 ) -> list[Source]:
     """List what :func:`expand` goes through, a file that is given twice once.
 
@@ -224,7 +226,7 @@ def _each(inputs: Any) -> Iterable[Any]:
     return inputs
 
 
-def _sources_of(value: str, options: ListOptions, left_out: Counter[str]) -> Iterable[Source]:
+def _sources_of(value: str, options: ListOptions, left_out: LeftOut) -> Iterable[Source]:
     """Return what one path or glob stands for."""
     try:
         folder, files = _expand(value, options, left_out)
@@ -234,99 +236,50 @@ def _sources_of(value: str, options: ListOptions, left_out: Counter[str]) -> Ite
     return [_source(file, root, options) for file in files]
 
 
-def _expand(value: str, options: ListOptions, left_out: Counter[str]) -> tuple[str, list[str]]:
+def _expand(value: str, options: ListOptions, left_out: LeftOut) -> tuple[str, list[str]]:
     """Return the folder that names are relative to, and the files that an input stands for."""
     if os.path.isdir(value):
-        found = Counter[str]()
+        found = LeftOut()
         files = _usable(_files_below(value, options, found), options, found)
         left_out.update(found)
         if not files:
             raise FileNotFoundError(
-                f'{value} holds no image and no video ({_left_out(found) or "it is empty"})'
+                f'{value} holds no image and no video ({found.describe() or "it is empty"})'
             )
         return value, files
     if os.path.exists(value):
         return os.path.dirname(value) or '.', [value]
     wildcard = WILDCARDS.search(value)
     if wildcard:
-        found = Counter[str]()
-        files = _usable(_glob(value), options, found)
+        found = LeftOut()
+        files = _usable(matching_files(value), options, found)
         left_out.update(found)
         if not files:
             raise FileNotFoundError(
-                f'no image and no video matches {value!r} ({_left_out(found) or "nothing does"})'
+                f'no image and no video matches {value!r} ({found.describe() or "nothing does"})'
             )
         fixed = value[: wildcard.start()]
         return os.path.dirname(fixed) or '.', files
     raise FileNotFoundError(f'{value} does not exist')
 
 
-def _files_below(folder: str, options: ListOptions, left_out: Counter[str]) -> Iterator[str]:
+def _files_below(folder: str, options: ListOptions, left_out: LeftOut) -> Iterator[str]:
     """Go through the files of a folder, and of those below it where this is asked for."""
-    if not options.recursive:
-        for name in os.listdir(folder):
-            path = os.path.join(folder, name)
-            if name.startswith('.'):
-                continue
-            # a folder that is named like an image is an image that cannot be read
-            if os.path.isdir(path) and not name.lower().endswith(options.suffixes):
-                left_out[FOLDERS] += 1
-            else:
-                yield path
+    if options.recursive:
+        yield from files_below(folder)
         return
-    yield from _once(_walk(folder))
-
-
-def _walk(folder: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
-    """Go through all files below a folder, through links too, but not in circles."""
-    state = os.stat(folder)
-    here = (state.st_dev, state.st_ino)
-    if here in above:
-        return
-    for name in sorted(name for name in os.listdir(folder) if not name.startswith('.')):
+    for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if os.path.isdir(path):
-            yield from _walk(path, above | {here})
+        if name.startswith('.'):
+            continue
+        # a folder that is named like an image is an image that cannot be read
+        if name.lower().endswith(options.suffixes) or not os.path.isdir(path):
+            yield path
         else:
-            yield path
+            left_out[FOLDERS] += 1
 
 
-def _glob(pattern: str) -> Iterable[str]:
-    """Return what a glob matches, with ``**`` for any number of folders."""
-    parts = pattern.split('/')
-    if '**' not in parts:
-        return glob.glob(pattern)
-    place = parts.index('**')
-    head = '/'.join(parts[:place]) or ('/' if pattern.startswith('/') else '.')
-    folders = [folder for folder in glob.glob(head) if os.path.isdir(folder)]
-    # glob itself would go round in circles of links
-    files = ((folder, path) for folder in folders for path in _walk(folder))
-    below = ((os.path.relpath(path, folder).split('/'), path) for folder, path in files)
-    return _once(path for names, path in below if _fits(names, parts[place:]))
-
-
-def _fits(names: list[str], wanted: list[str]) -> bool:
-    """Whether the names of a path fit the parts of a pattern."""
-    if not wanted or not names:
-        return names == [] and all(part == '**' for part in wanted)
-    if wanted[0] == '**':
-        return _fits(names, wanted[1:]) or _fits(names[1:], wanted)
-    return fnmatchcase(names[0], wanted[0]) and _fits(names[1:], wanted[1:])
-
-
-def _once(paths: Iterable[str]) -> Iterator[str]:
-    """Leave out what links between folders lead to a second time, the longer way."""
-    real_folder = cache(os.path.realpath)
-    found: set[tuple[str, str]] = set()
-    for path in sorted(paths, key=lambda path: (path.count(os.sep), path)):
-        folder, name = os.path.split(path)
-        place = (real_folder(folder), name)
-        if place not in found:
-            found.add(place)
-            yield path
-
-
-def _usable(paths: Iterable[str], options: ListOptions, left_out: Counter[str]) -> list[str]:
+def _usable(paths: Iterable[str], options: ListOptions, left_out: LeftOut) -> list[str]:
     usable = []
     for path in paths:
         if path.lower().endswith(options.suffixes):
@@ -349,11 +302,11 @@ def _source(path: str, root: str, options: ListOptions) -> Source:
     return InputImage(name, path)
 
 
-def describe_inputs(listed: Iterable[Source], left_out: Counter[str]) -> str:
+def describe_inputs(listed: Iterable[Source], left_out: LeftOut) -> str:
     """Say how many images and videos there are, what was left out, and how to get it."""
     kinds = Counter(_kind(source) for source in listed)
-    counted = ' and '.join(_number(number, kind) for kind, number in kinds.items())
-    more = _left_out(left_out)
+    counted = ' and '.join(numbered(number, kind) for kind, number in kinds.items())
+    more = left_out.describe()
     return f'{counted}; {more}' if more else counted
 
 
@@ -361,29 +314,3 @@ def _kind(source: Source) -> str:
     if isinstance(source, InputImage):
         return 'image'
     return 'video' if isinstance(source, Video) else 'file of frames'
-
-
-def _number(number: int, what: str) -> str:
-    first, *rest = what.split(' ')
-    return ' '.join([f'{number:,}', first if number == 1 else f'{first}s', *rest])
-
-
-def _left_out(found: Counter[str]) -> str:
-    """Say what was left out, or nothing."""
-    if not found:
-        return ''
-    suffixes = [(suffix, n) for suffix, n in found.most_common() if suffix != FOLDERS]
-    files, folders = sum(n for _, n in suffixes), found[FOLDERS]
-    counts = [_number(n, what) for what, n in (('file', files), ('folder', folders)) if n]
-    listed = ': ' + ', '.join(f'{n:,} {suffix}' for suffix, n in suffixes) if suffixes else ''
-    hints = [
-        hint
-        for hint, applies in (
-            ('--recursive', folders),
-            ('--frames', any(suffix in FRAME_SUFFIXES for suffix, _ in suffixes)),
-            ('pip install "mmentity[heif]"', any(s in HEIF_SUFFIXES for s, _ in suffixes)),
-        )
-        if applies
-    ]
-    more = f' ({", ".join(hints)} for more)' if hints else ''
-    return f'{" and ".join(counts)} left out{listed}{more}'

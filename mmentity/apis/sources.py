@@ -13,6 +13,10 @@ from mmentity.datasets.errors import SampleError
 from mmentity.datasets.images import number_of_frames
 from mmentity.datasets.rules import decoding_image
 
+VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
+# of image files that may hold several frames or pages
+FRAME_SUFFIXES = ('.gif', '.webp', '.png', '.apng', '.tif', '.tiff', '.avif')
+
 
 class FileStamp(NamedTuple):
     """What tells whether a file has changed: its size, and when it was written, in ns."""

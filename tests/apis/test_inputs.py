@@ -2,7 +2,6 @@
 
 import itertools
 import os
-from collections import Counter
 
 import cv2
 import numpy as np
@@ -20,6 +19,7 @@ from mmentity.apis.inputs import (
     list_inputs,
     to_bgr,
 )
+from mmentity.apis.left_out import LeftOut
 from mmentity.datasets.errors import SampleError
 from tests.apis.conftest import save_scenes, scene
 
@@ -125,7 +125,7 @@ def test_what_is_left_out_is_counted(folder, monkeypatch):
     Image.fromarray(scene(0)).save(folder / 'a' / 'move.gif')
     for name in ('x.heic', '._3.png', '.hidden.jpg'):
         (folder / 'a' / name).write_bytes(b'')
-    left_out = Counter()
+    left_out = LeftOut()
     listed = list_inputs(folder / 'a', left_out=left_out)
     assert [source.name for source in listed] == [str(k) for k in range(11)]
     text = describe_inputs(listed, left_out)

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -32,6 +31,7 @@ from mmentity.apis.inputs import (
     iterate,
     list_inputs,
 )
+from mmentity.apis.left_out import LeftOut
 from mmentity.apis.threads import map_in_background
 from mmentity.datasets.errors import SampleError
 from mmentity.utils.files import sha256_of
@@ -85,7 +85,7 @@ class PredictionRun:
             raise ValueError(f'{out} is a file; --out names a folder')
         self.outputs = outputs
         self.options = options
-        self.left_out: Counter[str] = Counter()
+        self.left_out = LeftOut()
         self.listed = list_inputs(inputs, listing, self.left_out)
         check_files(self.listed, outputs)
         self.existing = ExistingFiles(self.out, outputs, options.skip_existing)
