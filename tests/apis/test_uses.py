@@ -351,6 +351,10 @@ def test_29_lists(predict, tmp_path, monkeypatch, separator):
     for out in (tmp_path / 'list', tmp_path / 'stdin'):
         assert sorted(os.listdir(out / 'idmap')) == ['0.png', '2.png']
         assert failures_of(out)['gone']['reason'].endswith('gone.png does not exist')
+    os.remove(folder / '2.png')
+    again = ('--list', tmp_path / 'names', '--out', tmp_path / 'list', '--skip-existing')
+    assert predict(*again) == 1
+    assert set(failures_of(tmp_path / 'list')) == {'2', 'gone'}
     both = predict(folder, '--list', tmp_path / 'names', '--out', tmp_path / 'out')
     assert 'name the inputs, or read them from - or --list FILE, not both' in both
     assert 'there is no input' in predict('--out', tmp_path / 'out')

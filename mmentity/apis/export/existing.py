@@ -82,6 +82,8 @@ class ExistingFiles:
         files = files_of(image, self.options)
         if files['sidecar'] in self.done:
             return True
+        if image.error is not None:
+            return False  # it fails by itself
         try:
             record = orjson.loads((self.out / files['sidecar']).read_bytes())
         except (OSError, ValueError):

@@ -64,17 +64,16 @@ def build_patterns(main: str, layout: str, beside: str) -> dict[str, str]:
             folder.
     """
     layout = _check(layout, 'layout')
-    if '{format}' in layout:
-        beside = beside or layout
     suffix = PLACES[main].suffix
     bare = layout[: -len(suffix)] if suffix and layout.lower().endswith(suffix) else layout
     other = re.search(r'\.(?:png|npz|json|jpg)$', bare.lower())
-    if other and '{format}' not in layout:
+    if other:
         raise ValueError(
             f'layout is {layout!r}, but it places {main}, of which files end in '
             f'{suffix or "nothing"}'
         )
-    beside = _check(beside or '{format}/' + bare, 'beside')
+    everywhere = bare if '{format}' in bare else '{format}/' + bare
+    beside = _check(beside or everywhere, 'beside')
     if '{format}' not in beside:
         raise ValueError(f'beside is {beside!r}; it needs {{format}} to tell formats apart')
     patterns = {}

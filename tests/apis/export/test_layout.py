@@ -32,12 +32,13 @@ def test_fields(field, of_image, of_frame):
 
 
 def test_the_format_is_a_field():
-    options = OutputOptions(('npz', 'idmap'), layout='{sequence}/{format}/{stem}')
-    assert files_of(IMAGE, options) == {
-        'npz': 'hall/npz/f-01.color.npz',
-        'idmap': 'hall/idmap/f-01.color.png',
-        'sidecar': 'hall/entities/f-01.color.json',
-    }
+    for suffix in ('', '.npz'):
+        options = OutputOptions(('npz', 'idmap'), layout='{sequence}/{format}/{stem}' + suffix)
+        assert files_of(IMAGE, options) == {
+            'npz': 'hall/npz/f-01.color.npz',
+            'idmap': 'hall/idmap/f-01.color.png',
+            'sidecar': 'hall/entities/f-01.color.json',
+        }
 
 
 def test_the_default():
@@ -58,6 +59,7 @@ def test_the_default():
         ('/abs/{name}', 'a path below --out'),
         ('../{name}', 'a path below --out'),
         ('maps/all.png', 'all images go to one file'),
+        ('{format}/{name}.json', 'it places idmap, of which files end in .png'),
         ('{name}.npz', 'it places idmap, of which files end in .png'),
     ],
 )
