@@ -1,5 +1,6 @@
 """Segment images, folders and videos into id maps, tables and overlays.
 
+mmentity predict street.jpg       # a table, and a map and an overlay beside the image
 mmentity predict frames/ --model mask2former_hornet-l_3x
 --weights Mask2Former_hornet_3x_576d0b.pth --out maps
 """
@@ -16,8 +17,17 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmentity.apis import EntityInferencer
-from mmentity.apis.export import FORMATS, PRESETS, OutputOptions, PredictionRun, RunOptions
+from mmentity.apis.export import (
+    FORMATS,
+    PRESETS,
+    OneImage,
+    OutputOptions,
+    PredictionRun,
+    RunOptions,
+    table_of,
+)
 from mmentity.apis.export.layout import FIELDS
+from mmentity.apis.export.one_image import DRAWN as DRAWN_OF_ONE
 from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS
 from mmentity.apis.inferencer import LOADERS
 from mmentity.apis.inputs import ListOptions
@@ -28,13 +38,31 @@ from mmentity.datasets.images import DEPTHS
 from mmentity.models.precision import DTYPES
 from mmentity.utils.shipped_configs import get_config
 
+# options that only a run over many images has
+OF_RUNS = (
+    'list',
+    'recursive',
+    'frames',
+    'root',
+    'preset',
+    'format',
+    'layout',
+    'contact_sheet',
+    'sequence',
+    'skip_existing',
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``mmentity predict``."""
     parser.add_argument(
         'inputs', nargs='*', help='images, videos, folders or globs; - reads names from stdin'
     )
-    parser.add_argument('--out', required=True, help='folder for the results')
+    parser.add_argument(
+        '--out',
+        help='folder for the results; without it one image gets a table on the screen, and its '
+        'map and overlay beside it',
+    )
     add_model_arguments(parser)
     add_config_options(parser)
     parser.add_argument(
@@ -131,14 +159,45 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict; 1 if an image failed."""
     _allow_pixels(args.max_pixels)
+    if args.out is None:
+        return _predict_one(args)
     options = RunOptions(args.batch_size, args.workers, args.every, args.shard, args.skip_existing)
     names = _names_of_list(args)
     listing = ListOptions(args.recursive, args.frames, args.root, keep_missing=names is not None)
     prediction_run = PredictionRun(
         args.inputs if names is None else names, args.out, _output_options(args), options, listing
     )
-    logger = MMLogger.get_current_instance()
-    logger.info(prediction_run.describe())
+    MMLogger.get_current_instance().info(prediction_run.describe())
+    inferencer, weights = _build_inferencer(args)
+    manifest = prediction_run(inferencer, weights)
+    for line in manifest.lines():
+        print(line)
+    if manifest.failures:
+        print(f'what failed, and why, is in {manifest.path}', file=sys.stderr)
+    return 1 if manifest.failures else 0
+
+
+def _predict_one(args: argparse.Namespace) -> int:
+    """Print the table of one image, and write its map and overlay beside it."""
+    if len(args.inputs) != 1:
+        raise ValueError('give one image, or --out, a folder for the results of many')
+    given = [name for name in OF_RUNS if getattr(args, name)]
+    if given:
+        options = ', '.join(f'--{name.replace("_", "-")}' for name in given)
+        raise ValueError(f'{options} without --out; give --out, a folder for the results')
+    outputs = _output_options(args)
+    one_image = OneImage(
+        args.inputs[0], outputs if args.draw else outputs.changed(drawn=DRAWN_OF_ONE)
+    )
+    numbered, files = one_image(_build_inferencer(args)[0])
+    print(table_of(numbered))
+    for file in files:
+        print(file)
+    return 0
+
+
+def _build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
+    """Build the inferencer of a command; return it with the path of its weights."""
     config = get_config(args.model)
     config.merge_from_dict(args.cfg_options or {})
     _set_depth(config, args.depth)
@@ -146,13 +205,10 @@ def run(args: argparse.Namespace) -> int:
     inferencer = EntityInferencer(
         config, weights, args.device, precision=args.precision, compile=args.compile
     )
-    logger.info(f'{args.model} with {weights} on {inferencer.device} in {inferencer.precision}')
-    manifest = prediction_run(inferencer, weights)
-    for line in manifest.lines():
-        print(line)
-    if manifest.failures:
-        print(f'what failed, and why, is in {manifest.path}', file=sys.stderr)
-    return 1 if manifest.failures else 0
+    MMLogger.get_current_instance().info(
+        f'{args.model} with {weights} on {inferencer.device} in {inferencer.precision}'
+    )
+    return inferencer, weights
 
 
 def _names_of_list(args: argparse.Namespace) -> Optional[list[str]]:
