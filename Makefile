@@ -1,5 +1,4 @@
-# make demo           set up, make the demo data, train and test CropFormer on it
-# make demo-compare   the same for Mask2Former, and two simple predictors beside both
+# make demo           set up, make the demo data, train Mask2Former and CropFormer from it, compare
 # make demo-tasks     instance, semantic and panoptic segmentation on the demo data
 # make test           set up and run the tests
 # make docs           build the documentation into build/docs
@@ -12,7 +11,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c requirements/constraints.txt
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: setup demo demo-compare demo-tasks test docs lint format lock
+.PHONY: setup demo demo-tasks test docs lint format lock
 
 setup: $(VENV)/.ready
 
@@ -26,10 +25,7 @@ $(VENV)/.ready: $(wildcard requirements/*) setup.py
 	touch $@
 
 demo: setup
-	$(BIN)/python tools/demo.py cropformer
-
-demo-compare: setup
-	$(BIN)/python tools/demo.py cropformer mask2former whole-image colour-clusters
+	$(BIN)/python tools/demo.py Mask2Former CropFormer whole-image colour-clusters
 
 demo-tasks: setup
 	$(BIN)/python tools/demo.py $(foreach task,instance semantic panoptic,$(task) majority-$(task))

@@ -51,13 +51,10 @@ def views_figure(index: int) -> Image.Image:
     return Image.fromarray(side_by_side(panels, titles))
 
 
-def results_figure(results: list) -> Image.Image:
-    """Stack images, pairs of config and name, that `make demo` or `make demo-tasks` left."""
-    rows = []
-    for config, name in results:
-        folder = sorted(Path('work_dirs', config, 'test').glob('*/images'))[-1]
-        rows.append(np.asarray(Image.open(folder / name)))
-    return Image.fromarray(np.concatenate(rows))
+def task_figure(config: str, name: str) -> Image.Image:
+    """Open an image that `make demo-tasks` left."""
+    folder = sorted(Path('work_dirs', config, 'test').glob('*/images'))[-1]
+    return Image.open(folder / name)
 
 
 def save(figure: Image.Image, name: str) -> None:
@@ -68,8 +65,8 @@ def save(figure: Image.Image, name: str) -> None:
 
 if __name__ == '__main__':
     save(views_figure(4), 'views.jpg')
-    names = ('demo_val_00004.jpg', 'demo_val_00011.jpg')
-    save(results_figure([(CONFIG.stem, name) for name in names]), 'results.jpg')
+    for name in ('comparison.jpg', 'curves.png'):
+        save(Image.open(Path('work_dirs/demo', name)).convert('RGB'), f'demo_{Path(name).stem}.jpg')
     for task in ('instance', 'semantic', 'panoptic'):
         config = f'mask2former_swin-nano_demo_{task}'
-        save(results_figure([(config, 'demo_val_00005.jpg')]), f'{task}.jpg')
+        save(task_figure(config, 'demo_val_00005.jpg'), f'{task}.jpg')

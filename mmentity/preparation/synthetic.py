@@ -42,8 +42,8 @@ class DemoOptions:
         seed: The same seed gives the same files.
     """
 
-    num_train: int = 300
-    num_val: int = 60
+    num_train: int = 600
+    num_val: int = 100
     height: int = 288
     width: int = 384
     num_things: tuple[int, int] = (3, 6)
@@ -148,8 +148,8 @@ def _thing_sizes(rng: np.random.Generator, num_things: Sequence[int]) -> np.ndar
     One thing of each scene is small, the scales of the others are evenly distributed.
     """
     count = rng.integers(num_things[0], num_things[1] + 1)
-    usual = np.exp(rng.uniform(np.log(0.16), np.log(0.38), count - 1))
-    return np.append(np.sort(usual)[::-1], rng.uniform(0.04, 0.06))
+    usual = np.exp(rng.uniform(np.log(0.09), np.log(0.28), count - 1))
+    return np.append(np.sort(usual)[::-1], rng.uniform(0.06, 0.08))
 
 
 def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:

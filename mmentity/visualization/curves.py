@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -53,12 +54,7 @@ def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
     values = {row['step']: row[metric] for row in rows if metric in row}
     if not losses:
         return None
-    # pyplot would start an interactive backend, a bare figure needs no screen
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout='constrained')
-    FigureCanvasAgg(figure)
+    figure = _figure(4)
     left = figure.add_subplot()
     left.plot(*zip(*sorted(losses.items())), color='tab:blue', linewidth=1)
     left.set_xlabel('iteration')
@@ -75,3 +71,56 @@ def draw_curves(work_dir: Path, metric: str) -> Optional[Path]:
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=120)
     return path
+
+
+def draw_branches(path: Path, runs: Sequence[tuple[Path, str, bool]], metric: str) -> Path:
+    """Plot trainings that begin with the weights of the first one behind it.
+
+    Args:
+        path: PNG to write.
+        runs: Work directory and title of each training, and whether it begins where the first
+            one of the list ended.
+        metric: Name of the metric, such as ``entity/APe``.
+
+    Returns:
+        ``path``.
+    """
+    figure = _figure(5)
+    losses, metrics = figure.subplots(2, sharex=True)
+    end: tuple[float, Optional[float]] = (0, None)
+    for work_dir, title, is_branch in runs:
+        rows = read_scalars(work_dir)
+        begin, value = end if is_branch else (0, None)
+        steps = {row['step'] + begin: row['loss'] for row in rows if 'loss' in row}
+        values = {row['step'] + begin: row[metric] for row in rows if metric in row}
+        if value is not None:
+            values[begin] = value
+        (line,) = losses.plot(*_columns(steps), linewidth=1, label=title)
+        metrics.plot(*_columns(values), marker='o', color=line.get_color())
+        if not is_branch and steps:
+            end = (max(steps), values.get(max(steps)))
+    losses.set_ylabel('loss (sum of all passes)')
+    losses.legend()
+    metrics.set_ylabel(f'{metric} (%)')
+    metrics.set_xlabel('iteration')
+    for axes in (losses, metrics):
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=120, format='png')
+    return path
+
+
+def _columns(values: dict[int, float]) -> tuple[list[int], list[float]]:
+    """Sort values by their key, and give keys and values apart."""
+    return sorted(values), [values[key] for key in sorted(values)]
+
+
+def _figure(height: float) -> Any:
+    # pyplot would start an interactive backend, a bare figure needs no screen
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, height), layout='constrained')
+    FigureCanvasAgg(figure)
+    return figure

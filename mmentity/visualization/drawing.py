@@ -45,7 +45,7 @@ def draw_entities(
     drawn = drawn.astype(np.uint8)
     if contours:
         thickness = max(1, round(min(img.shape[:2]) / 400))
-        drawn[_outlines(entities, thickness)] = 255
+        drawn[outlines(entities, thickness)] = 255
     if texts is not None:
         drawn = draw_labels(drawn, entities, texts)
     return drawn
@@ -129,8 +129,16 @@ def side_by_side(panels: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndar
     return np.asarray(sheet)
 
 
-def _outlines(entities: EntityMap, thickness: int) -> np.ndarray:
-    """Pixels of entities next to another value, bool ``(H, W)``."""
+def outlines(entities: EntityMap, thickness: int) -> np.ndarray:
+    """Find the pixels of entities next to another value.
+
+    Args:
+        entities: Entities of one image.
+        thickness: Width of the lines, px.
+
+    Returns:
+        bool ``(H, W)``.
+    """
     edge = np.zeros(entities.ids.shape[1:], dtype=bool)
     for layer in entities.ids:
         edge[:, 1:] |= layer[:, 1:] != layer[:, :-1]

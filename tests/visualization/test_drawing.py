@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from PIL import Image
@@ -10,7 +11,7 @@ from PIL import Image
 from mmentity.structures import EntityMap
 from mmentity.structures.palette import entity_colours
 from mmentity.visualization import EntityVisualizer
-from mmentity.visualization.curves import draw_curves
+from mmentity.visualization.curves import draw_branches, draw_curves
 from mmentity.visualization.drawing import (
     draw_entities,
     matched_colours,
@@ -151,3 +152,26 @@ def test_curves(tmp_path):
     with Image.open(path) as curves:
         assert np.asarray(curves.convert('RGB')).std() > 5
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ['curves.png']
+
+
+def test_curves_of_branches_go_on_where_the_first_training_ended(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(
+        'matplotlib.axes.Axes.plot',
+        lambda axes, x, y, _plot=Axes.plot, **style: (
+            drawn.setdefault(axes, []).append((x, y)) or _plot(axes, x, y, **style)
+        ),
+    )
+    for name, steps in (('first', (2, 4)), ('second', (1, 3))):
+        folder = tmp_path / name / '20240101_000000' / 'vis_data'
+        folder.mkdir(parents=True)
+        rows = [row for k in steps for row in ({'loss': 9 - k, 'step': k}, {'APe': k, 'step': k})]
+        (folder / 'scalars.json').write_text('\n'.join(map(json.dumps, rows)))
+    runs = [(tmp_path / 'first', 'first', False), (tmp_path / 'second', 'second', True)]
+    path = draw_branches(tmp_path / 'curves.png', runs, 'APe')
+    with Image.open(path) as curves:
+        assert np.asarray(curves.convert('RGB')).std() > 5
+    losses, metrics = drawn.values()
+    assert losses == [([2, 4], [7, 5]), ([5, 7], [8, 6])]
+    # the branch begins with the metric of the weights that it begins with
+    assert metrics == [([2, 4], [2, 4]), ([4, 5, 7], [4, 1, 3])]

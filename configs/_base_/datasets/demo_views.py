@@ -1,4 +1,4 @@
-# The demo data for CropFormer: images of 288 x 384, read at a short side of 128, so that the
+# The demo data for CropFormer: images of 288 x 384, read at a short side of 96, so that the
 # crops show what the whole image is too coarse for.
 _base_ = './entityseg_views.py'
 
@@ -8,13 +8,13 @@ train_pipeline = [
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.FlipEntities', prob=0.5),
     dict(type='mmentity.CropViews', crop_ratio=0.7, num_crops=1),
-    dict(type='mmentity.ResizeViews', short_side=[112, 120, 128], long_side=192),
+    dict(type='mmentity.ResizeViews', short_side=[80, 88, 96], long_side=144),
     dict(type='mmentity.PackEntityInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile', _scope_='mmentity'),
     dict(type='mmentity.CropViews', crop_ratio=0.7),
-    dict(type='mmentity.ResizeViews', short_side=128, long_side=192),
+    dict(type='mmentity.ResizeViews', short_side=96, long_side=144),
     dict(type='mmentity.LoadEntityAnnotations'),
     dict(type='mmentity.PackEntityInputs'),
 ]

@@ -1,5 +1,5 @@
 # What the demo configs of Mask2Former change in their dataset: the demo data, the whole image at
-# a short side of 128.
+# a short side of 96.
 demo_root = 'data/entityseg_demo/'
 demo_train = dict(
     batch_size=4,
@@ -10,7 +10,7 @@ demo_train = dict(
             dict(type='LoadImageFromFile', _scope_='mmentity'),
             dict(type='mmentity.LoadEntityAnnotations'),
             dict(type='mmentity.FlipEntities', prob=0.5),
-            dict(type='mmentity.ResizeViews', short_side=[112, 120, 128], long_side=192),
+            dict(type='mmentity.ResizeViews', short_side=[80, 88, 96], long_side=144),
             dict(type='mmentity.PackEntityInputs'),
         ],
     ),
@@ -21,7 +21,7 @@ demo_val = dict(
         data_root=demo_root,
         pipeline=[
             dict(type='LoadImageFromFile', _scope_='mmentity'),
-            dict(type='mmentity.ResizeViews', short_side=128, long_side=192),
+            dict(type='mmentity.ResizeViews', short_side=96, long_side=144),
             dict(type='mmentity.LoadEntityAnnotations'),
             dict(type='mmentity.PackEntityInputs'),
         ],

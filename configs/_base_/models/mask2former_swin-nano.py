@@ -34,4 +34,6 @@ model = dict(
         ),
     ),
     train_cfg=dict(num_points=512),
+    # ranks the crumbs that other queries leave below whole entities
+    test_cfg=dict(mask_score='probability'),
 )

@@ -1,0 +1,17 @@
+# From trained weights on a CPU: a shorter cycle at half the rate of demo_onecycle.py.
+_base_ = './demo_onecycle.py'
+
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+max_iters = 400
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+param_scheduler = [
+    dict(
+        type='OneCycleLR',
+        eta_max=5e-4,
+        total_steps=max_iters,
+        pct_start=0.1,
+        begin=0,
+        end=max_iters,
+        by_epoch=False,
+    )
+]
