@@ -6,10 +6,11 @@ What is finished is not done again; what was interrupted is resumed.
 import argparse
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -141,15 +142,30 @@ def train(stages: Sequence[Stage], index: int) -> None:
         options.append('--resume')
     elif stage.start is not None:
         options += ['--cfg-options', f'load_from={STAGES[stage.start].last}']
-    log = stage.work_dir / 'output.txt'
-    say(f'{title}: mmentity train {stage.path} {" ".join(options)}')
+    run(
+        ['train', stage.path, *options],
+        stage.work_dir / 'output.txt',
+        title,
+        lambda process: watch(process, stages, index, title),
+    )
+
+
+def run(
+    arguments: Sequence[str],
+    log: Path,
+    title: str,
+    wait: Callable[[subprocess.Popen], object] = subprocess.Popen.wait,
+) -> None:
+    """Run a command of mmentity with its output in a file, and stop if it fails."""
+    say(f'{title}: mmentity {" ".join(arguments)}')
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open('a') as output:
-        command = [sys.executable, '-m', 'mmentity', 'train', stage.path, *options]
+        command = [sys.executable, '-m', 'mmentity', *arguments]
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
-            watch(process, stages, index, title)
+            wait(process)
         except KeyboardInterrupt:
+            # it was interrupted, too
             process.wait()
             raise
     if process.returncode != 0:
@@ -167,7 +183,8 @@ def watch(process: subprocess.Popen, stages: Sequence[Stage], index: int, title:
             shown = rows[-1]
             text = f'{title}: {progress(stages, index, shown)}'
             if sys.stdout.isatty():
-                say(f'\033[K{text}', end='\r')
+                columns = shutil.get_terminal_size().columns - len('[00:00:00] ') - 1
+                say(f'\033[K{text[:columns]}', end='\r')
             else:
                 say(text)
     if shown is not None and sys.stdout.isatty():
@@ -175,7 +192,7 @@ def watch(process: subprocess.Popen, stages: Sequence[Stage], index: int, title:
 
 
 def progress(stages: Sequence[Stage], index: int, row: dict[str, Any]) -> str:
-    """Say iteration, loss and the time left, of this stage and of all.
+    """Say the time left, of this stage and of all, iteration and loss.
 
     Args:
         stages: All stages.
@@ -188,8 +205,8 @@ def progress(stages: Sequence[Stage], index: int, row: dict[str, Any]) -> str:
     later = [s for s in stages[index + 1 :] if not s.last.is_file()]
     total = seconds + sum(of_mask2former * s.cost * s.max_iters for s in later)
     return (
-        f'iteration {row["step"]:,} of {stage.max_iters:,}, loss {row["loss"]:.2f}, '
-        f'{minutes(seconds)} left, {minutes(total)} of all stages'
+        f'{minutes(seconds)} left, {minutes(total)} for all stages; '
+        f'iteration {row["step"]:,} of {stage.max_iters:,}, loss {row["loss"]:.2f}'
     )
 
 
@@ -222,9 +239,8 @@ def test(stage: Stage) -> dict[str, float]:
     record = folder / 'metrics.json'
     if not record.is_file() or json.loads(record.read_text())['checkpoint'] != str(best):
         options = ['--work-dir', str(folder), '--out', str(predictions_of(stage))]
-        say(f'mmentity test {stage.path} {best} {" ".join(options)}')
-        command = ['-m', 'mmentity', 'test', stage.path, str(best), '--show-dir', 'images']
-        subprocess.run([sys.executable, *command, *options], check=True)
+        command = ['test', stage.path, str(best), '--show-dir', 'images', *options]
+        run(command, folder / 'output.txt', f'testing {stage.title}')
     return json.loads(record.read_text())['metrics']
 
 
