@@ -1,14 +1,16 @@
 """Write the tables of configs and weights into README and docs, from configs/metafile.yml.
 
-python docs/zoo.py            # after a change of the metafile
+python docs/zoo.py            # after a change of the metafile, or of benchmarks/results/models.json
 """
 
+import json
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).parents[1]
 METAFILE = ROOT / 'configs' / 'metafile.yml'
+MEASURED = ROOT / 'benchmarks' / 'results' / 'models.json'
 BEGIN, END = '<!-- zoo:begin -->', '<!-- zoo:end -->'
 # note of the configs that the authors have no models of
 OTHER_BACKBONE = 'no weights of the authors'
@@ -48,15 +50,14 @@ def metric_of(model: dict) -> str:
     return '; '.join(filter(None, (said, same, metadata.get('Note'))))
 
 
-def demo_metric(model: dict) -> str:
-    """Say the main metric of the nano model of the same kind on the demo data."""
-    return next(
-        metric_of(demo).replace(' (measured here)', '')
-        for demo in models()
-        if '/demo/' in demo['Config']
-        and demo['In Collection'] == model['In Collection']
-        and demo['Metadata']['Classes'] == model['Metadata']['Classes']
-    )
+def measured(model: dict) -> str:
+    """Say seconds and GiB of one image, where they were measured."""
+    rows = json.loads(MEASURED.read_text(encoding='utf-8')) if MEASURED.is_file() else []
+    for row in rows:
+        if row['case'] == {'model': model['Name']}:
+            took = row['measured']
+            return f'{took["median_s"]:.3g} | {took["peak_mib"] / 1024:.1f}'
+    return ' | '
 
 
 def weights(model: dict) -> str:
@@ -74,14 +75,14 @@ def work(model: dict) -> str:
 def short_table() -> str:
     """Make the table of README: configs at full size."""
     rows = [
-        f'| `{model["Name"]}` | {model["Metadata"]["Backbone"]} | {work(model)} '
-        f'| {metric_of(model)} | {demo_metric(model)} | {weights(model)} |'
+        f'| `{model["Name"]}` | {model["Metadata"]["Backbone"]} | {metric_of(model)} '
+        f'| {work(model)} | {measured(model)} | {weights(model)} |'
         for model in models()
         if released(model)
     ]
     head = (
-        '| config | backbone | parameters, M | multiply-adds, G | reported by the authors, % '
-        '| nano model, demo data, % | their weights |\n' + '| --- ' * 7 + '|'
+        '| config | backbone | reported by the authors, % | parameters, M | multiply-adds, G '
+        '| s an image | GiB | their weights |\n' + '| --- ' * 8 + '|'
     )
     return '\n'.join([head, *(row.replace(' (theirs)', '') for row in rows)])
 

@@ -51,6 +51,13 @@ def views_figure(index: int) -> Image.Image:
     return Image.fromarray(side_by_side(panels, titles))
 
 
+def predict_figure(path: Path) -> Image.Image:
+    """Show an image of the demo beside what `mmentity predict IMAGE` drew beside it."""
+    paths = (path, path.with_suffix('.overlay.jpg'))
+    panels = [np.asarray(Image.open(path).convert('RGB')) for path in paths]
+    return Image.fromarray(side_by_side(panels, [path.name for path in paths]))
+
+
 def task_figure(config: str, name: str) -> Image.Image:
     """Open an image that `make demo-tasks` left."""
     folder = sorted(Path('work_dirs', config, 'test').glob('*/images'))[-1]
@@ -65,6 +72,7 @@ def save(figure: Image.Image, name: str) -> None:
 
 if __name__ == '__main__':
     save(views_figure(4), 'views.jpg')
+    save(predict_figure(Path('work_dirs/demo/scene.jpg')), 'predict.jpg')
     for name in ('comparison.jpg', 'curves.png'):
         save(Image.open(Path('work_dirs/demo', name)).convert('RGB'), f'demo_{Path(name).stem}.jpg')
     for task in ('instance', 'semantic', 'panoptic'):
