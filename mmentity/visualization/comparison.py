@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mmentity.structures import EntityMap
-from mmentity.structures.palette import entity_colours
-from mmentity.visualization.drawing import draw_entities, outlines, side_by_side
+from mmentity.visualization.drawing import draw_entities, matched_colours, outlines, side_by_side
 
 BETTER = (255, 220, 0)
 UNMATCHED = (150, 150, 150)
@@ -18,7 +17,9 @@ def best_ious(ground_truth: EntityMap, predicted: EntityMap) -> np.ndarray:
     Returns:
         float ``(K,)``, 0..1; 0 where nothing meets an entity.
     """
-    return _ious(ground_truth, predicted).max(axis=1, initial=0.0)
+    shared = ground_truth.intersections(predicted)
+    union = ground_truth.areas[:, None] + predicted.areas[None] - shared
+    return (shared / np.maximum(union, 1)).max(axis=1, initial=0.0)
 
 
 def draw_comparison(
@@ -47,7 +48,8 @@ def draw_comparison(
     panels = [img, draw_entities(img, ground_truth)]
     titles = ['image', f'ground truth: {count} entities']
     for name, entities in predictions.items():
-        panel = draw_entities(img, entities, colours=_matched_colours(ground_truth, entities))
+        colours = matched_colours(entities, ground_truth, UNMATCHED)
+        panel = draw_entities(img, entities, colours=colours)
         others = [ious for other, ious in found.items() if other != name]
         is_better = found[name] - np.max(others, axis=0, initial=0.0) >= margin
         thickness = max(2, min(img.shape[:2]) // 90)
@@ -55,19 +57,3 @@ def draw_comparison(
         panels.append(panel)
         titles.append(f'{name}: mean IoU {found[name].mean() if count else 0:.2f}')
     return side_by_side(panels, titles)
-
-
-def _ious(ground_truth: EntityMap, predicted: EntityMap) -> np.ndarray:
-    """IoU of each pair, float ``(K, N)``."""
-    shared = ground_truth.intersections(predicted)
-    union = ground_truth.areas[:, None] + predicted.areas[None] - shared
-    return shared / np.maximum(union, 1)
-
-
-def _matched_colours(ground_truth: EntityMap, predicted: EntityMap) -> np.ndarray:
-    """Colours of predicted entities, uint8 RGB ``(N + 1, 3)``."""
-    colours = np.full((predicted.num_entities + 1, 3), UNMATCHED, dtype=np.uint8)
-    # more than half belongs to one entity only
-    rows, columns = np.nonzero(_ious(ground_truth, predicted) > 0.5)
-    colours[columns + 1] = entity_colours(ground_truth.num_entities)[rows + 1]
-    return colours

@@ -84,7 +84,9 @@ def painted_colours(
     return painted.round().astype(np.uint8)
 
 
-def matched_colours(entities: EntityMap, reference: EntityMap) -> np.ndarray:
+def matched_colours(
+    entities: EntityMap, reference: EntityMap, unmatched: Optional[Sequence[int]] = None
+) -> np.ndarray:
     """Return colours for entities, those of the entities of another map that they match.
 
     Two entities match where their IoU is above 0.5, so that each matches one at most; where
@@ -94,6 +96,7 @@ def matched_colours(entities: EntityMap, reference: EntityMap) -> np.ndarray:
     Args:
         entities: K entities, such as a prediction.
         reference: Entities of the same size, such as the ground truth.
+        unmatched: RGB of all entities without a match, in place of colours of their own.
 
     Returns:
         uint8 RGB ``(K + 1, 3)``, for :func:`draw_entities`.
@@ -106,7 +109,10 @@ def matched_colours(entities: EntityMap, reference: EntityMap) -> np.ndarray:
     numbers[rows[is_match]] = columns[is_match] + 1
     others = numbers == 0
     numbers[others] = reference.num_entities + 1 + np.arange(others.sum())
-    return entity_colours(int(numbers.max(initial=0)))[np.append(0, numbers)]
+    colours = entity_colours(int(numbers.max(initial=0)))[np.append(0, numbers)]
+    if unmatched is not None:
+        colours[1:][others] = unmatched
+    return colours
 
 
 def side_by_side(panels: Sequence[np.ndarray], titles: Sequence[str]) -> np.ndarray:
