@@ -58,7 +58,7 @@ EXTRAS = {
     # the authors' weights by name
     'weights': ['huggingface_hub>=1.0'],
     # the site that `make docs` builds
-    'docs': ['furo', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
+    'docs': ['furo', 'ipython-pygments-lexers', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
     # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks,
     # tensorboard for a test of mmengine's way of logging to it
     'dev': [
