@@ -23,7 +23,6 @@ ERRORS = {
     'missing-image': 'an entry has no image; run: mim run mmentity entityseg ROOT download',
     'bad-image': 'an image is truncated or not an image; download it again',
     'too-large': "an image is larger than Pillow's limit; set PIL.Image.MAX_IMAGE_PIXELS",
-    'bad-values': 'an image holds values that no 8- or 16-bit image has; save it as one',
     'image-size': 'an image has another size than its entry; *_lr.json belongs to images_lr',
     'repeated-image-id': 'two images of a file share an id; number them anew',
     'repeated-annotation-id': 'two annotations share an id; number them anew',

@@ -185,7 +185,7 @@ def test_03_what_a_run_says(predict, tmp_path, capsys, log, weights):
     out, err = capsys.readouterr()
     assert err.startswith('mmentity predict: PyTorch is loading\n')
     assert log[0] == '4 images; 1 folder left out (--recursive for more)'
-    assert log[1] == f'{MODEL} with {weights} on cpu'
+    assert log[1] == f'{MODEL} with {weights} on cpu in fp32'
     assert re.match(r'1 of 4 images, [\d.]+ a second, 0:0\d left$', log[2])
     assert out.startswith('3 written, 0 skipped, 1 failed in 0:0')
     assert re.search(r'\d images a second\nentities of an image: \d+ to \d+, [\d.]+ on av', out)

@@ -131,7 +131,7 @@ def test_bad_maps_are_named_and_skipped_in_training(tmp_path):
     path = tmp_path / 'maps/0.png'
     for content, message in (
         (path.read_bytes()[:50], r'maps/0\.png cannot be read as ids'),
-        (b'no image', 'cannot identify image'),
+        (b'no image', 'content is of no known image format'),
     ):
         path.write_bytes(content)
         with pytest.raises(SampleError, match=message):

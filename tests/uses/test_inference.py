@@ -59,7 +59,7 @@ def state_dicts():
         with torch.no_grad():
             model.panoptic_head.mask_embed[-1].weight.mul_(20)
             model.panoptic_head.cls_embed.bias[-1] = -9
-            model.panoptic_head.cls_embed.weight.mul_(9)
+            model.panoptic_head.cls_embed.weight.mul_(40)
         made[name] = model.state_dict()
     return made
 
