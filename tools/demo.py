@@ -266,7 +266,7 @@ class Compared(NamedTuple):
 
 
 def compare(names: Sequence[str]) -> Path:
-    """Draw the images at which the last model gains most, at the upper quartile and the median."""
+    """Draw images at which the last model gains: the most, at the upper decile, and quartile."""
     dumps = [pickle.loads(predictions_of(STAGES[PREDICTORS[n].config]).read_bytes()) for n in names]
     images = []
     for rows in zip(*dumps):
@@ -274,7 +274,7 @@ def compare(names: Sequence[str]) -> Path:
         images.append(Compared(rows[0]['img_path'], ground_truth_of(rows[0]).entities, maps))
     ranked = sorted(images, key=lambda image: -image.gain)
     sheet = []
-    for rank in (0, len(ranked) // 4, len(ranked) // 2):
+    for rank in (0, len(ranked) // 10, len(ranked) // 4):
         image = ranked[rank]
         say(f'image {rank + 1} of {len(ranked)} by gain: {image.path}, {100 * image.gain:+.1f} IoU')
         img = np.asarray(Image.open(image.path).convert('RGB'))

@@ -104,7 +104,7 @@ def draw_branches(path: Path, runs: Sequence[tuple[Path, str, bool]], metric: st
     metrics.set_ylabel(f'{metric} (%)')
     metrics.set_xlabel('iteration')
     for axes in (losses, metrics):
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         axes.grid(alpha=0.3)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=120, format='png')

@@ -436,7 +436,10 @@ def test_39_epochs(nano, tmp_path):
 
 @pytest.mark.slow
 def test_40_compiled_training(nano, tmp_path):
-    path = nano("compile = dict(backend='eager')\ntrain_cfg.update(max_iters=1)\n")
+    path = nano(
+        "compile = dict(backend='eager')\ntrain_cfg.update(max_iters=1, val_interval=10)\n"
+        'model = dict(panoptic_head=dict(transformer_decoder=dict(num_layers=3)))\n'
+    )
     run('train', path, '--work-dir', tmp_path / 'work')
     assert losses(tmp_path / 'work')[1] > 0
 
