@@ -70,7 +70,7 @@ def test_the_real_compiler(tmp_path):
     config = get_config(MODEL)
     # what is left has every kind of layer
     config.model.backbone.arch.depths = [1, 1, 1, 1]
-    config.model.panoptic_head.transformer_decoder.num_layers = 3
+    config.model.panoptic_head.transformer_decoder.num_layers = 1
     torch.manual_seed(0)
     plain = EntityInferencer(config, device='cpu', show_progress=False)
     path = tmp_path / 'few_layers.pth'

@@ -3,8 +3,6 @@
 import copy
 import json
 import shutil
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -102,16 +100,6 @@ def missing_image(planter, image, rows):
 def bad_image(planter, image, rows):
     path = planter.image_path(image)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-
-
-def too_large(planter, image, rows):
-    """The head of a PNG of more pixels than Pillow opens."""
-    chunks = ((b'IHDR', struct.pack('>IIBBBBB', 20_000, 20_000, 8, 0, 0, 0, 0)), (b'IDAT', b''))
-    content = b''.join(
-        struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
-        for name, data in chunks
-    )
-    planter.image_path(image).write_bytes(b'\x89PNG\r\n\x1a\n' + content)
 
 
 def image_size(planter, image, rows):
@@ -215,7 +203,6 @@ FAULTS = {
     'unsafe-path': unsafe_path,
     'missing-image': missing_image,
     'bad-image': bad_image,
-    'too-large': too_large,
     'image-size': image_size,
     'unlisted-image': unlisted_image,
     'repeated-image-id': repeated_image_id,

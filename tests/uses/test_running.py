@@ -438,7 +438,8 @@ def test_39_epochs(nano, tmp_path):
 def test_40_compiled_training(nano, tmp_path):
     path = nano(
         "compile = dict(backend='eager')\ntrain_cfg.update(max_iters=1, val_interval=10)\n"
-        'model = dict(panoptic_head=dict(transformer_decoder=dict(num_layers=3)))\n'
+        'model = dict(backbone=dict(arch=dict(depths=[1, 1, 1, 1])),\n'
+        '    panoptic_head=dict(transformer_decoder=dict(num_layers=1)))\n'
     )
     run('train', path, '--work-dir', tmp_path / 'work')
     assert losses(tmp_path / 'work')[1] > 0
