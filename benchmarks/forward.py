@@ -13,7 +13,7 @@ from plain_models import PlainCropFormer, build
 from stages import STAGES, Stages, product_rate
 from torch import Tensor
 
-from mmentity.models.layers.window_attention import WindowedSwinBlock
+from mmentity.models import detectors
 
 SIZE = (800, 1088)
 VIEWS = 5
@@ -84,7 +84,7 @@ def limit(model: torch.nn.Module, inputs: Tensor, repeat: int) -> dict:
 def measure_case(case: dict) -> dict:
     """Measure one variant, or compare both."""
     if case.get('blocks') == 'mmpretrain':
-        WindowedSwinBlock.take_over = lambda backbone: None
+        detectors.use_windowed_blocks = lambda backbone: None
     options = {
         'model.test_cfg.max_memory_mb': case.get('max_memory_mb'),
         'model.panoptic_head.num_queries': case.get('queries', 100),

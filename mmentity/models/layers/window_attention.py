@@ -37,7 +37,16 @@ class WindowedSwinBlock(SwinBlock):
 
     A block is independent for each window, from the first norm to the end of the FFN. In
     testing on the CPU it takes some windows at a time.
+
+    Args:
+        block: Gives its layers, under the same names.
     """
+
+    def __init__(self, block: SwinBlock) -> None:
+        super(SwinBlock, self).__init__(block.init_cfg)
+        self.with_cp = block.with_cp
+        self.norm1, self.attn = block.norm1, block.attn
+        self.norm2, self.ffn = block.norm2, block.ffn
 
     def forward(self, x: Tensor, hw_shape: Sequence[int]) -> Tensor:
         """Run the block on tokens ``(B, H * W, C)`` of a map of the given height and width."""
@@ -97,20 +106,20 @@ class WindowedSwinBlock(SwinBlock):
         identity = identity + values
         return places, self.ffn(self.norm2(identity), identity=identity)
 
-    @classmethod
-    def take_over(cls, backbone: nn.Module) -> None:
-        """Turn the blocks of a Swin of mmpretrain into blocks of this class, in place."""
-        for block in backbone.modules():
-            if isinstance(block, SwinBlock) and _parts_of(block) == (
-                SwinBlock,
-                ShiftWindowMSA,
-                WindowMSA,
-            ):
-                block.__class__ = cls
+
+def use_windowed_blocks(backbone: nn.Module) -> None:
+    """Replace the blocks of a Swin of mmpretrain, in place; others stay as they are."""
+    for blocks in backbone.modules():
+        if isinstance(blocks, nn.ModuleList):
+            for place, block in enumerate(blocks):
+                if _classes_of(block) == (SwinBlock, ShiftWindowMSA, WindowMSA):
+                    blocks[place] = WindowedSwinBlock(block).train(block.training)
 
 
-def _parts_of(block: SwinBlock) -> tuple[type, ...]:
+def _classes_of(block: nn.Module) -> tuple[type, ...]:
     """Classes of a block and its attention; subclasses may compute something else."""
+    if not isinstance(block, SwinBlock):
+        return (type(block),)
     return type(block), type(block.attn), type(block.attn.w_msa)
 
 

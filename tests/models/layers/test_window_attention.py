@@ -7,7 +7,11 @@ import torch
 from mmpretrain.models import SwinTransformer
 
 from mmentity.models.layers import window_attention
-from mmentity.models.layers.window_attention import WindowedSwinBlock, windows_of
+from mmentity.models.layers.window_attention import (
+    WindowedSwinBlock,
+    use_windowed_blocks,
+    windows_of,
+)
 
 ARCH = {'embed_dims': 24, 'depths': [2, 2, 2, 2], 'num_heads': [2, 4, 4, 8]}
 
@@ -21,7 +25,7 @@ def pair():
     for parameter in plain.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     ours = copy.deepcopy(plain)
-    WindowedSwinBlock.take_over(ours)
+    use_windowed_blocks(ours)
     return plain, ours
 
 
@@ -66,7 +70,7 @@ def test_other_blocks_are_left_alone(pair):
     plain = copy.deepcopy(pair[0])
     attention = plain.stages[0].blocks[0].attn
     attention.__class__ = type('Changed', (type(attention),), {})
-    WindowedSwinBlock.take_over(plain)
+    use_windowed_blocks(plain)
     assert len(blocks(plain)) == 7
 
 
