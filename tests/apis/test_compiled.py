@@ -32,7 +32,9 @@ def test_a_compiled_network_predicts_the_same(weights, inferencer, graphs):
     assert same(ours.predict(scene(0)), inferencer.predict(scene(0)))
     assert graphs != []
     operations = {str(node.target) for graph in graphs for node in graph.graph.nodes}
-    assert any('scaled_dot_product_attention' in name for name in operations)
+    # PyTorch 2.1 leaves the layers of the decoder as they are
+    if torch.__version__ >= (2, 2):
+        assert any('scaled_dot_product_attention' in name for name in operations)
 
 
 def test_the_progress_line_tells_of_the_compiler(inferencer, weights, graphs):
