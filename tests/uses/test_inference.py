@@ -53,13 +53,14 @@ def state_dicts():
     """Random weights by config; classes are certain and masks differ."""
     made = {}
     for name in (*ENTITIES, *TASKS):
-        torch.manual_seed(0)
+        # of which every task finds something
+        torch.manual_seed(1)
         with DefaultScope.overwrite_default_scope('mmdet'):
             model = MODELS.build(Config.fromfile(path_of(name)).model)
         with torch.no_grad():
             model.panoptic_head.mask_embed[-1].weight.mul_(20)
             model.panoptic_head.cls_embed.bias[-1] = -9
-            model.panoptic_head.cls_embed.weight.mul_(40)
+            model.panoptic_head.cls_embed.weight.mul_(9)
         made[name] = model.state_dict()
     return made
 
