@@ -54,7 +54,7 @@ def measured(model: dict) -> str:
     """Say seconds and GiB of one image, where they were measured."""
     rows = json.loads(MEASURED.read_text(encoding='utf-8')) if MEASURED.is_file() else []
     for row in rows:
-        if row['case'] == {'model': model['Name']}:
+        if row['case']['model'] == model['Name']:
             took = row['measured']
             return f'{took["median_s"]:.3g} | {took["peak_mib"] / 1024:.1f}'
     return ' | '
