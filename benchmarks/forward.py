@@ -28,7 +28,7 @@ def inputs_of(views: int, size: tuple = SIZE) -> Tensor:
 
 def ours(model: torch.nn.Module, inputs: Tensor) -> tuple:
     """Class and mask logits as :meth:`CropFormer.predict` makes them."""
-    return model.panoptic_head.predict(model.extract_feat(inputs), [DetDataSample()])
+    return model.predict_masks(inputs, [DetDataSample()])
 
 
 def stages(variant: str, model: torch.nn.Module, inputs: Tensor) -> dict:
@@ -86,6 +86,7 @@ def measure_case(case: dict) -> dict:
     if case.get('blocks') == 'mmpretrain':
         detectors.use_windowed_blocks = lambda backbone: None
     options = {
+        'model.test_cfg.precision': case.get('precision'),
         'model.test_cfg.max_memory_mb': case.get('max_memory_mb'),
         'model.panoptic_head.num_queries': case.get('queries', 100),
     }
@@ -113,6 +114,7 @@ CASES = [
     {'variant': 'plain'},
     {'variant': 'mmentity'},
     {'variant': 'mmentity', 'max_memory_mb': 4000},
+    *({'variant': 'mmentity', 'precision': precision} for precision in ('fp32', 'bf16')),
     {'variant': 'limit'},
     {'variant': 'limit', 'blocks': 'mmpretrain'},
     *({**GROWTH, 'views': views} for views in (2, 3, 4, 5)),

@@ -1,6 +1,7 @@
 """Detectors: the wiring of backbone, head and fusion head."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, ClassVar, Optional
 
 import torch
@@ -15,6 +16,7 @@ from mmentity.models.layers.window_attention import use_windowed_blocks
 from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.models.precision import autocast_to, check_precision
 from mmentity.registry import MODELS
+from mmentity.utils.allocator import memory_kept
 
 
 @MODELS.register_module()
@@ -122,7 +124,9 @@ class EntityMask2Former(Mask2Former):
             batch_inputs: ``(B, V, 3, H, W)``, normalised and padded.
             batch_data_samples: B samples.
         """
-        with autocast_to((self.test_cfg or {}).get('precision'), batch_inputs.device):
+        device = batch_inputs.device
+        keeping = memory_kept() if device.type == 'cpu' else nullcontext()
+        with keeping, autocast_to((self.test_cfg or {}).get('precision'), device):
             features = self.extract_feat(batch_inputs)
             return self.panoptic_head.predict(features, batch_data_samples)
 
