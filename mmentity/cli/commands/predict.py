@@ -17,24 +17,18 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmentity.apis import EntityInferencer
-from mmentity.apis.export import (
-    FORMATS,
-    PRESETS,
-    OneImage,
-    OutputOptions,
-    PredictionRun,
-    RunOptions,
-    table_of,
-)
-from mmentity.apis.export.layout import FIELDS
+from mmentity.apis.export import OneImage, PredictionRun, RunOptions, table_of
 from mmentity.apis.export.one_image import DRAWN as DRAWN_OF_ONE
-from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS
 from mmentity.apis.inferencer import LOADERS
 from mmentity.apis.inputs import ListOptions
-from mmentity.apis.result import ORDERS
 from mmentity.cli.arguments import add_config_options, add_model_arguments
 from mmentity.cli.model_weights import weights_of
-from mmentity.datasets.images import DEPTHS
+from mmentity.cli.predict_options import (
+    add_input_arguments,
+    add_output_arguments,
+    output_options,
+    shard,
+)
 from mmentity.models.precision import DTYPES
 from mmentity.utils.shipped_configs import get_config
 
@@ -76,84 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='compile the network, which takes minutes at the first images',
     )
-    _add_input_arguments(parser)
-    _add_output_arguments(parser)
+    add_input_arguments(parser)
+    add_output_arguments(parser)
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
         '--workers', type=int, default=2, help='threads that read and that write; default: 2'
     )
-    parser.add_argument('--shard', type=_shard, default=(1, 1), metavar='i/n', help='part i of n')
+    parser.add_argument('--shard', type=shard, default=(1, 1), metavar='i/n', help='part i of n')
     parser.add_argument(
         '--skip-existing', action='store_true', help='do only what is missing in --out'
     )
-
-
-def _add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of what is read."""
-    parser.add_argument(
-        '--list', metavar='FILE', help='file of names of inputs, one a line or with NUL between'
-    )
-    parser.add_argument(
-        '--recursive', action='store_true', help='take what is in folders of folders too'
-    )
-    parser.add_argument(
-        '--frames', action='store_true', help='take all frames of GIF, TIFF, WebP and the like'
-    )
-    parser.add_argument(
-        '--root', help='folder that output names are relative to; default: that of each input'
-    )
-    parser.add_argument(
-        '--every', type=int, default=1, help='take every n-th image of a folder, frame of a video'
-    )
-    parser.add_argument(
-        '--depth', choices=DEPTHS, help='bits that 16-bit images use; default: auto'
-    )
-    parser.add_argument(
-        '--max-pixels', type=int, help='largest image, in pixels; default: 178956970'
-    )
-
-
-def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of what is written; those not given are left to the preset."""
-    parser.add_argument('--preset', choices=sorted(PRESETS), help='write what this project reads')
-    parser.add_argument(
-        '--format', type=_names, help=f'some of {",".join(FORMATS)}; default: idmap'
-    )
-    parser.add_argument(
-        '--layout',
-        metavar='PATTERN',
-        help='where files of the first format go, below --out; fields: '
-        + ' '.join(f'{{{field}}}' for field in FIELDS),
-    )
-    parser.add_argument('--score-thr', type=float, help='lowest score, 0 to 1; default: 0.5')
-    parser.add_argument('--min-area', type=int, help='fewest pixels of an entity; default: 1')
-    parser.add_argument('--order', choices=ORDERS, help='what ids count; default: score')
-    parser.add_argument(
-        '--reverse', action='store_true', default=None, help='count ids from the other end'
-    )
-    parser.add_argument(
-        '--ids',
-        choices=IDS,
-        help='dense: number what is kept 1..K; rank: keep the place among all that was predicted',
-    )
-    parser.add_argument('--id-dtype', choices=ID_DTYPES, help='type of id maps; default: auto')
-    parser.add_argument('--resize', type=_size, metavar='WxH', help='size of the results')
-    parser.add_argument(
-        '--resize-first',
-        action='store_true',
-        default=None,
-        help='resize the image before the network sees it, not the map after',
-    )
-    parser.add_argument(
-        '--draw', type=_names, help=f'what overlays show, some of {",".join(DRAWN)}'
-    )
-    parser.add_argument(
-        '--contact-sheet',
-        action='store_true',
-        default=None,
-        help='write index.html with all images; it opens without a server',
-    )
-    parser.add_argument('--sequence', help='sequence, for presets; default: from the folders')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -165,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     names = _names_of_list(args)
     listing = ListOptions(args.recursive, args.frames, args.root, keep_missing=names is not None)
     prediction_run = PredictionRun(
-        args.inputs if names is None else names, args.out, _output_options(args), options, listing
+        args.inputs if names is None else names, args.out, output_options(args), options, listing
     )
     MMLogger.get_current_instance().info(prediction_run.describe())
     inferencer, weights = _build_inferencer(args)
@@ -185,7 +111,7 @@ def _predict_one(args: argparse.Namespace) -> int:
     if given:
         options = ', '.join(f'--{name.replace("_", "-")}' for name in given)
         raise ValueError(f'{options} without --out; give --out, a folder for the results')
-    outputs = _output_options(args)
+    outputs = output_options(args)
     one_image = OneImage(
         args.inputs[0], outputs if args.draw else outputs.changed(drawn=DRAWN_OF_ONE)
     )
@@ -246,48 +172,3 @@ def _set_depth(config: Config, depth: Optional[str]) -> None:
         )
     for step in loaders:
         step['depth'] = depth
-
-
-def _output_options(args: argparse.Namespace) -> OutputOptions:
-    outputs = PRESETS[args.preset] if args.preset else OutputOptions()
-    formats = args.format
-    if args.preset and formats:
-        formats = tuple(dict.fromkeys((*outputs.formats, *formats)))
-    return outputs.changed(
-        formats=formats,
-        score_thr=args.score_thr,
-        min_area=args.min_area,
-        order=args.order,
-        reverse=args.reverse,
-        ids=args.ids,
-        id_dtype=args.id_dtype,
-        size=args.resize,
-        resize_first=args.resize_first,
-        drawn=args.draw,
-        sheet=args.contact_sheet,
-        sequence=args.sequence,
-        layout=args.layout,
-        # the pattern of the user places all files, not only those of the preset's
-        beside='' if args.layout else None,
-    )
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Read WxH as (height, width)."""
-    width, _, height = text.lower().partition('x')
-    if not (width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f'{text!r} is no size; write it as 640x480')
-    return int(height), int(width)
-
-
-def _shard(text: str) -> tuple[int, int]:
-    """Read i/n."""
-    part, _, parts = text.partition('/')
-    if not (part.isdigit() and parts.isdigit()):
-        raise argparse.ArgumentTypeError(f'{text!r} is no shard; write the first of two as 1/2')
-    return int(part), int(parts)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """Read names with commas between them."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))

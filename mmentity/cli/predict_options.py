@@ -1,0 +1,123 @@
+"""The options of ``mmentity predict``: what is read, what is written, and how."""
+
+import argparse
+
+from mmentity.apis.export import FORMATS, PRESETS, OutputOptions
+from mmentity.apis.export.layout import FIELDS
+from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS
+from mmentity.apis.result import ORDERS
+from mmentity.datasets.images import DEPTHS
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is read."""
+    parser.add_argument(
+        '--list', metavar='FILE', help='file of names of inputs, one a line or with NUL between'
+    )
+    parser.add_argument(
+        '--recursive', action='store_true', help='take what is in folders of folders too'
+    )
+    parser.add_argument(
+        '--frames', action='store_true', help='take all frames of GIF, TIFF, WebP and the like'
+    )
+    parser.add_argument(
+        '--root', help='folder that output names are relative to; default: that of each input'
+    )
+    parser.add_argument(
+        '--every', type=int, default=1, help='take every n-th image of a folder, frame of a video'
+    )
+    parser.add_argument(
+        '--depth', choices=DEPTHS, help='bits that 16-bit images use; default: auto'
+    )
+    parser.add_argument(
+        '--max-pixels', type=int, help='largest image, in pixels; default: 178956970'
+    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what is written; those not given are left to the preset."""
+    parser.add_argument('--preset', choices=sorted(PRESETS), help='write what this project reads')
+    parser.add_argument(
+        '--format', type=_names, help=f'some of {",".join(FORMATS)}; default: idmap'
+    )
+    parser.add_argument(
+        '--layout',
+        metavar='PATTERN',
+        help='where files of the first format go, below --out; fields: '
+        + ' '.join(f'{{{field}}}' for field in FIELDS),
+    )
+    parser.add_argument('--score-thr', type=float, help='lowest score, 0 to 1; default: 0.5')
+    parser.add_argument('--min-area', type=int, help='fewest pixels of an entity; default: 1')
+    parser.add_argument('--order', choices=ORDERS, help='what ids count; default: score')
+    parser.add_argument(
+        '--reverse', action='store_true', default=None, help='count ids from the other end'
+    )
+    parser.add_argument(
+        '--ids',
+        choices=IDS,
+        help='dense: number what is kept 1..K; rank: keep the place among all that was predicted',
+    )
+    parser.add_argument('--id-dtype', choices=ID_DTYPES, help='type of id maps; default: auto')
+    parser.add_argument('--resize', type=_size, metavar='WxH', help='size of the results')
+    parser.add_argument(
+        '--resize-first',
+        action='store_true',
+        default=None,
+        help='resize the image before the network sees it, not the map after',
+    )
+    parser.add_argument(
+        '--draw', type=_names, help=f'what overlays show, some of {",".join(DRAWN)}'
+    )
+    parser.add_argument(
+        '--contact-sheet',
+        action='store_true',
+        default=None,
+        help='write index.html with all images; it opens without a server',
+    )
+    parser.add_argument('--sequence', help='sequence, for presets; default: from the folders')
+
+
+def output_options(args: argparse.Namespace) -> OutputOptions:
+    """Return the options of the preset, changed by those that are given."""
+    outputs = PRESETS[args.preset] if args.preset else OutputOptions()
+    formats = args.format
+    if args.preset and formats:
+        formats = tuple(dict.fromkeys((*outputs.formats, *formats)))
+    return outputs.changed(
+        formats=formats,
+        score_thr=args.score_thr,
+        min_area=args.min_area,
+        order=args.order,
+        reverse=args.reverse,
+        ids=args.ids,
+        id_dtype=args.id_dtype,
+        size=args.resize,
+        resize_first=args.resize_first,
+        drawn=args.draw,
+        sheet=args.contact_sheet,
+        sequence=args.sequence,
+        layout=args.layout,
+        # the pattern of the user places all files, not only those of the preset's
+        beside='' if args.layout else None,
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Read WxH as (height, width)."""
+    width, _, height = text.lower().partition('x')
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f'{text!r} is no size; write it as 640x480')
+    return int(height), int(width)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Read i/n."""
+    part, _, parts = text.partition('/')
+    if not (part.isdigit() and parts.isdigit()):
+        raise argparse.ArgumentTypeError(f'{text!r} is no shard; write the first of two as 1/2')
+    return int(part), int(parts)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))
