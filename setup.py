@@ -91,6 +91,7 @@ setup(
             'datasets/categories/*.csv',
             'apis/web/static/*',
             'apis/export/*.html',
+            'apis/export/preset_files/*.yaml',
             '.mim/configs/**/*.py',
             '.mim/tools/**/*.py',
             '.mim/tools/*.sh',

@@ -6,6 +6,8 @@ from mmengine.config import DictAction
 
 from mmentity.preparation.parallel import default_workers
 
+DEFAULT_MODEL = 'cropformer_hornet-l_3x'
+
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add the option that overrides settings of a config."""
@@ -44,8 +46,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a model."""
     parser.add_argument(
         '--model',
-        default='cropformer_hornet-l_3x',
-        help='config, by path or by the name of a shipped one; default: %(default)s',
+        default=DEFAULT_MODEL,
+        help=f'config, by path or by the name of a shipped one; default: {DEFAULT_MODEL}',
     )
     parser.add_argument(
         '--weights',

@@ -2,11 +2,14 @@
 
 import argparse
 
-from mmentity.apis.export import FORMATS, PRESETS, OutputOptions
+from mmentity.apis.export import FORMATS, PRESETS, OutputOptions, Preset
 from mmentity.apis.export.layout import FIELDS
-from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS
+from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS, read_names, read_size
 from mmentity.apis.result import ORDERS
 from mmentity.datasets.images import DEPTHS
+
+# so that what a preset switches on can be switched off
+YES_OR_NO = argparse.BooleanOptionalAction
 
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,9 +39,14 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is written; those not given are left to the preset."""
-    parser.add_argument('--preset', choices=sorted(PRESETS), help='write what this project reads')
     parser.add_argument(
-        '--format', type=_names, help=f'some of {",".join(FORMATS)}; default: idmap'
+        '--preset',
+        metavar='NAME|FILE',
+        help=f'write what a project reads: {", ".join(PRESETS)}, or a yaml file of your own; '
+        'options that are given too win',
+    )
+    parser.add_argument(
+        '--format', type=read_names, help=f'some of {",".join(FORMATS)}; default: idmap'
     )
     parser.add_argument(
         '--layout',
@@ -50,7 +58,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--min-area', type=int, help='fewest pixels of an entity; default: 1')
     parser.add_argument('--order', choices=ORDERS, help='what ids count; default: score')
     parser.add_argument(
-        '--reverse', action='store_true', default=None, help='count ids from the other end'
+        '--reverse', action=YES_OR_NO, default=None, help='count ids from the other end'
     )
     parser.add_argument(
         '--ids',
@@ -61,12 +69,12 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--resize', type=_size, metavar='WxH', help='size of the results')
     parser.add_argument(
         '--resize-first',
-        action='store_true',
+        action=YES_OR_NO,
         default=None,
         help='resize the image before the network sees it, not the map after',
     )
     parser.add_argument(
-        '--draw', type=_names, help=f'what overlays show, some of {",".join(DRAWN)}'
+        '--draw', type=read_names, help=f'what overlays show, some of {",".join(DRAWN)}'
     )
     parser.add_argument(
         '--contact-sheet',
@@ -77,13 +85,12 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--sequence', help='sequence, for presets; default: from the folders')
 
 
-def output_options(args: argparse.Namespace) -> OutputOptions:
+def output_options(args: argparse.Namespace, preset: Preset) -> OutputOptions:
     """Return the options of the preset, changed by those that are given."""
-    outputs = PRESETS[args.preset] if args.preset else OutputOptions()
     formats = args.format
     if args.preset and formats:
-        formats = tuple(dict.fromkeys((*outputs.formats, *formats)))
-    return outputs.changed(
+        formats = tuple(dict.fromkeys((*preset.outputs.formats, *formats)))
+    return preset.outputs.changed(
         formats=formats,
         score_thr=args.score_thr,
         min_area=args.min_area,
@@ -102,14 +109,6 @@ def output_options(args: argparse.Namespace) -> OutputOptions:
     )
 
 
-def _size(text: str) -> tuple[int, int]:
-    """Read WxH as (height, width)."""
-    width, _, height = text.lower().partition('x')
-    if not (width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f'{text!r} is no size; write it as 640x480')
-    return int(height), int(width)
-
-
 def shard(text: str) -> tuple[int, int]:
     """Read i/n."""
     part, _, parts = text.partition('/')
@@ -118,6 +117,9 @@ def shard(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """Read names with commas between them."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))
+def _size(text: str) -> tuple[int, int]:
+    """Read WxH as (height, width)."""
+    try:
+        return read_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

@@ -12,10 +12,12 @@ from mmentity.datasets.errors import SampleError
 from mmentity.utils.files import printable
 
 # Folders that hold the frames of a sequence, in the layouts of ScanNet, ScanNet++,
-# Matterport3D, Replica, SceneNN, TUM and the like; the folder above them names the sequence.
+# Matterport3D, Replica, SceneNN, TUM, Mip-NeRF 360 and the like; the folder above them names the
+# sequence.
 FRAME_FOLDERS = {
-    'color', 'colour', 'color_640', 'rgb', 'image', 'images', 'img', 'imgs', 'frame', 'frames',
-    'iphone', 'dslr', 'undistorted_color_images', 'resized_images', 'results',
+    'color', 'colour', 'color_640', 'rgb', 'image', 'images', 'images_2', 'images_4', 'images_8',
+    'images_train', 'img', 'imgs', 'frame', 'frames', 'iphone', 'dslr',
+    'undistorted_color_images', 'resized_images', 'results',
 }  # fmt: skip
 # what a digit follows is a part of a number, as in the time stamps of TUM
 FIRST_DOT = re.compile(r'\.(?!\d)')
@@ -76,6 +78,7 @@ def _fields(image: InputImage, options: OutputOptions) -> dict[str, str]:
         'name': image.name,
         'stem': base,
         'frame': FIRST_DOT.split(base)[0] or base,
+        'prefix': base.split('.')[0],
         'suffix': Path(image.path or '').suffix[1:],
         'parent': parent or sequence_folder.rpartition('/')[2],
         'sequence': options.sequence or sequence_folder.rpartition('/')[2],

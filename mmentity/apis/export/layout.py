@@ -7,6 +7,8 @@ A pattern is a path below the output folder, in which fields are filled in:
 - ``{frame}``: name of its file up to the first dot that no digit follows, so
   ``frame-000001`` of ``frame-000001.color.jpg``, but all of ``1305031102.175304.jpg`` up to
   its suffix; number of the frame of a video;
+- ``{prefix}``: name of its file up to the first dot of all, as ``name.split('.')[0]`` gives
+  it, so ``1305031102`` of the latter;
 - ``{suffix}``: what follows the last dot;
 - ``{parent}``: the folder of the file; the video of a frame;
 - ``{sequence}``: the folder above folders such as ``color``, ``rgb``, ``frames``; the video
@@ -24,7 +26,7 @@ from string import Formatter
 from typing import NamedTuple
 
 FIELDS = (
-    'name', 'stem', 'frame', 'suffix', 'parent', 'sequence', 'sequence_folder', 'format'
+    'name', 'stem', 'frame', 'prefix', 'suffix', 'parent', 'sequence', 'sequence_folder', 'format'
 )  # fmt: skip
 # of which the value may hold more than one folder
 DEEP_FIELDS = ('name', 'sequence_folder')

@@ -1,7 +1,7 @@
 """What a run writes, and how it goes through its images."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Optional
 
@@ -145,47 +145,18 @@ def _check_choice(option: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f'{option} is {value!r}; it must be one of {", ".join(allowed)}')
 
 
-# Plain values, as the public scripts of these projects read them, see docs/inference.md.
-PRESET_VALUES: dict[str, dict[str, Any]] = {
-    'maskclustering': {
-        'score_thr': 0.5,
-        'min_area': 400,
-        'reverse': True,
-        'id_dtype': 'uint8',
-        'layout': '{sequence_folder}/output/mask/{frame}.png',
-        'beside': '{sequence_folder}/output/{format}/{frame}',
-    },
-    'onlineanyseg': {
-        'score_thr': 0.6,
-        'min_area': 500,
-        'id_dtype': 'uint8',
-        'size': [480, 640],
-        'resize_first': True,
-        'layout': '{sequence}/mask/{frame}.png',
-        'beside': '{sequence}/{format}/{frame}',
-    },
-    'corrclip': {
-        'formats': ['npz'],
-        'score_thr': 0.5,
-        'npz_key': 'instance_mask',
-        'npz_tables': False,
-        'layout': '{stem}.npz',
-    },
-}
+def read_names(text: str) -> tuple[str, ...]:
+    """Read names with commas between them, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(',') if part.strip()))
 
 
-def build_preset(values: dict[str, Any]) -> OutputOptions:
-    """Build options from plain values for the attributes of :class:`OutputOptions`.
+def read_size(text: str) -> tuple[int, int]:
+    """Read WxH as (height, width).
 
     Raises:
-        ValueError: If there is no such attribute, or a value is not allowed.
+        ValueError: If it is not written so.
     """
-    known = {field.name for field in fields(OutputOptions)}
-    if not set(values) <= known:
-        unknown = ', '.join(sorted(set(values) - known))
-        raise ValueError(f'a preset has no {unknown}; it has {", ".join(sorted(known))}')
-    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return OutputOptions(**options)
-
-
-PRESETS = {name: build_preset(values) for name, values in PRESET_VALUES.items()}
+    width, _, height = text.lower().partition('x')
+    if not (width.isdigit() and height.isdigit()):
+        raise ValueError(f'{text!r} is no size; write it as 640x480')
+    return int(height), int(width)

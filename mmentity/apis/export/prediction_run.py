@@ -67,7 +67,7 @@ class PredictionRun:
             are of other images, or ``out`` is a file.
 
     Examples:
-        >>> run = PredictionRun('frames/', 'maps/', PRESETS['maskclustering'])
+        >>> run = PredictionRun('frames/', 'maps/', PRESETS['maskclustering'].outputs)
         >>> manifest = run(EntityInferencer('mask2former_hornet-l_3x', 'weights.pth'))
         >>> manifest.written, manifest.failures
     """

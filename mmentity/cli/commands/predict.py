@@ -17,11 +17,18 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmentity.apis import EntityInferencer
-from mmentity.apis.export import OneImage, PredictionRun, RunOptions, table_of
+from mmentity.apis.export import (
+    OneImage,
+    PredictionRun,
+    Preset,
+    RunOptions,
+    read_preset,
+    table_of,
+)
 from mmentity.apis.export.one_image import DRAWN as DRAWN_OF_ONE
 from mmentity.apis.inferencer import LOADERS
 from mmentity.apis.inputs import ListOptions
-from mmentity.cli.arguments import add_config_options, add_model_arguments
+from mmentity.cli.arguments import DEFAULT_MODEL, add_config_options, add_model_arguments
 from mmentity.cli.model_weights import weights_of
 from mmentity.cli.predict_options import (
     add_input_arguments,
@@ -58,6 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'map and overlay beside it',
     )
     add_model_arguments(parser)
+    # where it is not given, a preset may name one
+    parser.set_defaults(model=None)
     add_config_options(parser)
     parser.add_argument(
         '--precision',
@@ -87,11 +96,17 @@ def run(args: argparse.Namespace) -> int:
     _allow_pixels(args.max_pixels)
     if args.out is None:
         return _predict_one(args)
+    preset = read_preset(args.preset) if args.preset else Preset()
+    args.model = args.model or preset.model
     options = RunOptions(args.batch_size, args.workers, args.every, args.shard, args.skip_existing)
     names = _names_of_list(args)
     listing = ListOptions(args.recursive, args.frames, args.root, keep_missing=names is not None)
     prediction_run = PredictionRun(
-        args.inputs if names is None else names, args.out, output_options(args), options, listing
+        args.inputs if names is None else names,
+        args.out,
+        output_options(args, preset),
+        options,
+        listing,
     )
     MMLogger.get_current_instance().info(prediction_run.describe())
     inferencer, weights = _build_inferencer(args)
@@ -111,7 +126,7 @@ def _predict_one(args: argparse.Namespace) -> int:
     if given:
         options = ', '.join(f'--{name.replace("_", "-")}' for name in given)
         raise ValueError(f'{options} without --out; give --out, a folder for the results')
-    outputs = output_options(args)
+    outputs = output_options(args, Preset())
     one_image = OneImage(
         args.inputs[0], outputs if args.draw else outputs.changed(drawn=DRAWN_OF_ONE)
     )
@@ -124,7 +139,8 @@ def _predict_one(args: argparse.Namespace) -> int:
 
 def _build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
     """Build the inferencer of a command; return it with the path of its weights."""
-    config = get_config(args.model)
+    model = args.model or DEFAULT_MODEL
+    config = get_config(model)
     config.merge_from_dict(args.cfg_options or {})
     _set_depth(config, args.depth)
     weights = weights_of(args, config)
@@ -132,7 +148,7 @@ def _build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
         config, weights, args.device, precision=args.precision, compile=args.compile
     )
     MMLogger.get_current_instance().info(
-        f'{args.model} with {weights} on {inferencer.device} in {inferencer.precision}'
+        f'{model} with {weights} on {inferencer.device} in {inferencer.precision}'
     )
     return inferencer, weights
 

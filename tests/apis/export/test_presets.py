@@ -15,7 +15,6 @@ import torch
 
 from mmentity.apis.export import PRESETS, PredictionRun
 from mmentity.apis.export.file_names import files_of, sequence_of
-from mmentity.apis.export.options import PRESET_VALUES, build_preset
 from mmentity.apis.export.writers import ResultWriter
 from mmentity.apis.inputs import InputImage
 from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
@@ -27,7 +26,7 @@ SCORES = [0.9, 0.85, 0.7, 0.65, 0.55, 0.45]
 
 
 def write(tmp_path, preset, image, widths=WIDTHS, scores=SCORES, **changes):
-    options = PRESETS[preset].changed(**changes)
+    options = PRESETS[preset].outputs.changed(**changes)
     result = make_result(stripes(widths), scores, image.name, path=image.path)
     writer = ResultWriter(tmp_path, tmp_path, options)
     writer.write(result, files_of(image, options))
@@ -62,7 +61,7 @@ def test_maskclustering_thresholds_are_inclusive(tmp_path):
 def test_onlineanyseg(tmp_path):
     """Reader: lists <sequence>/mask, takes the frame number off each name, opens unchanged."""
     image = InputImage('30', 'scannet/scene0011_00/frames/color/30.jpg')
-    options = PRESETS['onlineanyseg']
+    options = PRESETS['onlineanyseg'].outputs
     ids = np.zeros((480, 640), np.int32)
     ids[:20, :30], ids[30:60, :20], ids[80:130, :100], ids[200:400] = 2, 1, 3, 4
     ids[450:, :16] = 5
@@ -114,7 +113,63 @@ def test_corrclip(tmp_path):
     assert np.load(tmp_path / f'{stem}.npz').files == ['instance_mask']
 
 
-@pytest.mark.parametrize('preset', ['maskclustering', 'onlineanyseg'])
+def read_masks(path):
+    """What Gaga and Inpaint360GS make of a map: one mask for each number up to the largest."""
+    id_map = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert id_map.ndim == 2
+    return id_map.dtype, id_map[None] == np.arange(1, id_map.max() + 1)[:, None, None]
+
+
+def test_gaga(tmp_path):
+    """Reader: <scene>/raw_entityseg_mask/<name to the first dot>.png of each camera."""
+    image = InputImage('0', 'mipnerf360/garden/images_4/DSC07956.rect.JPG')
+    result = write(tmp_path, 'gaga', image)
+    image_name = os.path.basename(image.path).split('.')[0]
+    path = tmp_path / 'garden' / 'raw_entityseg_mask' / f'{image_name}.png'
+    dtype, masks = read_masks(path)
+    assert dtype == np.uint8
+    # 0.55 is the first, 0.9 the last; 0.45 is too low
+    assert len(masks) == 5
+    for mask, row in zip(masks, (4, 3, 2, 1, 0)):
+        assert np.array_equal(mask, result.entity_map == row + 1)
+    assert os.listdir(path.parent) == ['DSC07956.png']
+
+
+def test_ovimap(tmp_path):
+    """Reader: <folder of the scene>/<name to the first dot>.png, as signed ids; 0 is none."""
+    image = InputImage('0', 'Replica/office0/results/frame000010.jpg')
+    result = write(tmp_path, 'ovimap', image)
+    stem = os.path.basename(image.path).split('.')[0]
+    inst_seg = cv2.imread(str(tmp_path / 'office0' / f'{stem}.png'), cv2.IMREAD_UNCHANGED)
+    inst_seg = inst_seg.astype(np.int32)
+    assert inst_seg.shape == (20, 240)
+    assert np.array_equal(inst_seg, np.where(result.entity_map <= 5, result.entity_map, 0))
+
+
+@pytest.mark.parametrize(('number', 'expected'), [(6, np.uint8), (300, np.uint16)])
+def test_inpaint360gs(tmp_path, number, expected):
+    """Reader: <scene>/raw_hqsam/<stem>.png, one channel; as many objects as the largest id."""
+    image = InputImage('0', 'inpaint360/car/images_2/test_0001.png')
+    scores = np.linspace(0.9, 0.5, number, dtype=np.float32)
+    result = write(tmp_path, 'inpaint360gs', image, [2] * number, scores)
+    dtype, masks = read_masks(tmp_path / 'car' / 'raw_hqsam' / 'test_0001.png')
+    assert dtype == expected
+    assert len(masks) == number
+    assert masks.any(axis=(1, 2)).all()
+    for mask, row in ((masks[0], number - 1), (masks[-1], 0)):
+        assert np.array_equal(mask, result.entity_map == row + 1)
+
+
+def test_names_that_gaga_takes_for_one_are_refused(tmp_path):
+    rgb = save_scenes(tmp_path / 'xyz' / 'rgb', 2)
+    for k, stamp in enumerate(('1305031102.175304', '1305031102.211214')):
+        os.rename(rgb / f'{k}.png', rgb / f'{stamp}.png')
+    message = 'would both be written as xyz/raw_entityseg_mask/1305031102.png'
+    with pytest.raises(ValueError, match=message):
+        PredictionRun(rgb, tmp_path / 'out', PRESETS['gaga'].outputs)
+
+
+@pytest.mark.parametrize('preset', ['maskclustering', 'onlineanyseg', 'gaga'])
 def test_more_than_255_entities_are_an_error_not_a_wrap_around(tmp_path, preset):
     image = InputImage('0', 'scene/color/0.jpg')
     many = {'widths': [2] * 256, 'scores': np.linspace(0.99, 0.9, 256), 'min_area': 1}
@@ -138,6 +193,7 @@ def test_more_than_255_entities_are_an_error_not_a_wrap_around(tmp_path, preset)
         ('data/scannet/scene0011_00/frames/color/0.jpg', 'scene0011_00'),
         ('data/SceneNN/011/image/image00001.png', '011'),
         ('my_walk/0.jpg', 'my_walk'),
+        ('mipnerf360/garden/images_4/DSC07956.JPG', 'garden'),
     ],
 )
 def test_sequences_are_read_off_the_folders(path, sequence):
@@ -160,7 +216,7 @@ def test_sequences_are_read_off_the_folders(path, sequence):
 )  # fmt: skip
 def test_places(path, preset, file):
     image = InputImage('0', path)
-    assert files_of(image, PRESETS[preset])['idmap'] == file
+    assert files_of(image, PRESETS[preset].outputs)['idmap'] == file
 
 
 def test_time_stamps_do_not_collide(tmp_path):
@@ -168,33 +224,26 @@ def test_time_stamps_do_not_collide(tmp_path):
     rgb = save_scenes(tmp_path / 'xyz' / 'rgb', 2)
     for k, stamp in enumerate(('1305031102.175304', '1305031102.211214')):
         os.rename(rgb / f'{k}.png', rgb / f'{stamp}.png')
-    run = PredictionRun(rgb, tmp_path / 'out', PRESETS['onlineanyseg'])
+    run = PredictionRun(rgb, tmp_path / 'out', PRESETS['onlineanyseg'].outputs)
     assert len(run.listed) == 2
 
 
 def test_frames_of_a_video_belong_to_its_sequence(tmp_path):
     image = InputImage('walk/000012', 'walk.mp4', 12)
-    assert files_of(image, PRESETS['onlineanyseg'])['idmap'] == 'walk/mask/000012.png'
-    named = PRESETS['maskclustering'].changed(sequence='room')
+    assert files_of(image, PRESETS['onlineanyseg'].outputs)['idmap'] == 'walk/mask/000012.png'
+    named = PRESETS['maskclustering'].outputs.changed(sequence='room')
     assert files_of(image, named)['idmap'] == 'room/output/mask/000012.png'
 
 
 def test_a_video_names_the_sequence_of_its_run(tmp_path):
     write_video(tmp_path / 'clips' / 'walk.avi')
-    run = PredictionRun(tmp_path / 'clips' / 'walk.avi', tmp_path, PRESETS['onlineanyseg'])
+    run = PredictionRun(tmp_path / 'clips' / 'walk.avi', tmp_path, PRESETS['onlineanyseg'].outputs)
     assert run.manifest_path().name == 'manifest-walk.json'
 
 
-def test_presets_are_plain_values():
-    assert build_preset(json.loads(json.dumps(PRESET_VALUES['corrclip']))) == PRESETS['corrclip']
-    with pytest.raises(ValueError, match="format is 'png'"):
-        build_preset({'formats': ['png']})
-    with pytest.raises(ValueError, match='a preset has no folder; it has beside, '):
-        build_preset({'folder': 'x'})
-
-
 def test_a_layout_wins_over_the_places_of_a_preset():
-    options = PRESETS['maskclustering'].changed(layout='{sequence}/sam/mask/{frame}', beside='')
+    outputs = PRESETS['maskclustering'].outputs
+    options = outputs.changed(layout='{sequence}/sam/mask/{frame}', beside='')
     files = files_of(InputImage('120', 'scene/color/120.jpg'), options)
     assert files == {
         'idmap': 'scene/sam/mask/120.png',
