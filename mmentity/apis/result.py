@@ -10,6 +10,7 @@ from PIL import Image
 
 from mmentity.apis.lazy_map import LazyEntityMap
 from mmentity.structures import EntityMap
+from mmentity.structures.components import split_components
 from mmentity.structures.outlines import outlines
 from mmentity.visualization.drawing import draw_entities
 
@@ -179,6 +180,26 @@ class EntityResult:
             image=image,
         )
         return resized.take(np.flatnonzero(resized.areas))
+
+    def split_components(self, gap_px: float = 0, min_area: int = 0) -> 'EntityResult':
+        """Make an entity of each connected part (of eight neighbours) of each entity.
+
+        Parts have score and label of the whole; those of an entity come one after the other,
+        the largest first.
+
+        Args:
+            gap_px: Parts of one entity stay together where they are at most this far apart.
+            min_area: Parts of fewer pixels do not take part in that; they are not dropped.
+        """
+        parts, owners = split_components(self.entities, gap_px, min_area)
+        return replace(
+            self,
+            lazy_map=LazyEntityMap(parts),
+            scores=self.scores[owners - 1],
+            labels=self.labels[owners - 1],
+            boxes_xyxy_px=parts.boxes_xyxy_px,
+            areas=parts.areas,
+        )
 
     def masks(self) -> np.ndarray:
         """Return boolean masks ``(K, H, W)``, K bytes for each pixel."""

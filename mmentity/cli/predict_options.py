@@ -56,6 +56,18 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--score-thr', type=float, help='lowest score, 0 to 1; default: 0.5')
     parser.add_argument('--min-area', type=int, help='fewest pixels of an entity; default: 1')
+    parser.add_argument(
+        '--split-components',
+        action=YES_OR_NO,
+        default=None,
+        help='make an entity of each connected part of an entity, with its score',
+    )
+    parser.add_argument(
+        '--split-gap',
+        type=float,
+        metavar='SHARE',
+        help='parts at most this share of height + width apart stay together, 0 to 1; default: 0',
+    )
     parser.add_argument('--order', choices=ORDERS, help='what ids count; default: score')
     parser.add_argument(
         '--reverse', action=YES_OR_NO, default=None, help='count ids from the other end'
@@ -90,10 +102,15 @@ def output_options(args: argparse.Namespace, preset: Preset) -> OutputOptions:
     formats = args.format
     if args.preset and formats:
         formats = tuple(dict.fromkeys((*preset.outputs.formats, *formats)))
+    split_gap = args.split_gap
+    if args.split_components is False and split_gap is None:
+        split_gap = 0.0
     return preset.outputs.changed(
         formats=formats,
         score_thr=args.score_thr,
         min_area=args.min_area,
+        split_components=args.split_components,
+        split_gap=split_gap,
         order=args.order,
         reverse=args.reverse,
         ids=args.ids,

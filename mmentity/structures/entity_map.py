@@ -160,7 +160,7 @@ class EntityMap:
         for layer in self.ids:
             # along the lines that are in one piece in memory; runs tell both axes
             across = layer.strides[0] < layer.strides[1]
-            runs = _runs_of_lines(layer.T if across else layer)
+            runs = runs_of_lines(layer.T if across else layer)
             for axis, (low, high) in enumerate(
                 ((runs.starts, runs.stops), (runs.lines, runs.lines + 1))
             ):
@@ -354,7 +354,7 @@ class _ValueRuns(NamedTuple):
         return np.repeat(numbers[self.value_of], self.lengths).reshape(self.shape)
 
 
-class _LineRuns(NamedTuple):
+class LineRuns(NamedTuple):
     """Runs of equal values along the lines of a map.
 
     Attributes:
@@ -370,10 +370,11 @@ class _LineRuns(NamedTuple):
     stops: np.ndarray
 
 
-def _runs_of_lines(lines: np.ndarray) -> _LineRuns:
+def runs_of_lines(lines: np.ndarray) -> LineRuns:
+    """Find the runs of equal values of each line, 0 included, in order."""
     changes = np.ones(lines.shape, dtype=bool)
     np.not_equal(lines[:, 1:], lines[:, :-1], out=changes[:, 1:])
     starts = np.flatnonzero(changes)
     numbers, places = np.divmod(starts, lines.shape[1])
     lengths = np.diff(starts, append=lines.size)
-    return _LineRuns(lines[numbers, places], numbers, places, places + lengths)
+    return LineRuns(lines[numbers, places], numbers, places, places + lengths)

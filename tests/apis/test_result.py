@@ -85,6 +85,47 @@ def test_unknown_order_is_named(result):
         result.order('size')
 
 
+PARTS = [
+    [2, 2, 2, 0, 1],
+    [2, 0, 0, 0, 0],
+    [1, 1, 0, 3, 3],
+]
+
+
+def test_parts_are_entities_with_the_score_of_the_whole():
+    result = make_result(PARTS, [0.9, 0.6, 0.3])
+    parts = result.split_components()
+    assert parts.entity_map.tolist() == [[3, 3, 3, 0, 2], [3, 0, 0, 0, 0], [1, 1, 0, 4, 4]]
+    assert parts.scores.tolist() == pytest.approx([0.9, 0.9, 0.6, 0.3])
+    assert parts.areas.tolist() == [2, 1, 4, 2]
+    assert parts.boxes_xyxy_px.tolist() == [[0, 2, 2, 3], [4, 0, 5, 1], [0, 0, 3, 2], [3, 2, 5, 3]]
+    assert len(result) == 3
+    near = result.split_components(gap_px=5)
+    assert np.array_equal(near.entity_map, result.entity_map)
+
+
+@pytest.mark.parametrize(
+    ('options', 'expected', 'ids'),
+    [
+        ({}, [[3, 3, 3, 0, 2], [3, 0, 0, 0, 0], [1, 1, 0, 0, 0]], [1, 2, 3]),
+        ({'min_area': 2}, [[2, 2, 2, 0, 0], [2, 0, 0, 0, 0], [1, 1, 0, 0, 0]], [1, 2]),
+        # the rank among all parts, which thresholds do not change
+        (
+            {'min_area': 2, 'ids': 'rank'},
+            [[3, 3, 3, 0, 0], [3, 0, 0, 0, 0], [1, 1, 0, 0, 0]],
+            [1, 3],
+        ),
+        ({'order': 'area'}, [[1, 1, 1, 0, 3], [1, 0, 0, 0, 0], [2, 2, 0, 0, 0]], [1, 2, 3]),
+        ({'reverse': True}, [[1, 1, 1, 0, 2], [1, 0, 0, 0, 0], [3, 3, 0, 0, 0]], [1, 2, 3]),
+    ],
+)
+def test_numbers_of_parts(options, expected, ids):
+    result = make_result(PARTS, [0.9, 0.6, 0.3])
+    numbered = number_entities(result, OutputOptions(split_components=True, **options))
+    assert numbered.id_map(np.int32).tolist() == expected
+    assert numbered.ids.tolist() == ids
+
+
 def test_masks_rles_and_polygons_agree(result):
     masks = result.masks()
     assert masks.sum(axis=(1, 2)).tolist() == result.areas.tolist()

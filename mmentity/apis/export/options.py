@@ -22,6 +22,10 @@ class OutputOptions:
         formats: Some of ``FORMATS``.
         score_thr: Entities of a lower score are not written, 0..1.
         min_area: Entities of fewer pixels (at the written size) are not written.
+        split_components: Whether connected parts of an entity are entities of their own, with its
+            score; thresholds are those of the parts.
+        split_gap: Parts of an entity that are at most this share of height + width apart stay
+            together, 0..1; parts below ``min_area`` do not count for that.
         order: Order of the ids: ``'score'``, ``'area'`` or ``'position'``.
         reverse: Whether to reverse the order.
         ids: ``'dense'`` numbers the written entities 1..K; ``'rank'`` keeps the
@@ -49,6 +53,8 @@ class OutputOptions:
     formats: tuple[str, ...] = ('idmap',)
     score_thr: float = 0.5
     min_area: int = 1
+    split_components: bool = False
+    split_gap: float = 0.0
     order: str = 'score'
     reverse: bool = False
     ids: str = 'dense'
@@ -75,6 +81,10 @@ class OutputOptions:
             raise ValueError(f'score-thr is {self.score_thr}; scores are in 0..1')
         if self.min_area < 0:
             raise ValueError(f'min-area is {self.min_area}; it is a number of pixels, 0 or more')
+        if not 0 <= self.split_gap <= 1:
+            raise ValueError(f'split-gap is {self.split_gap}; it is a share of height+width, 0..1')
+        if self.split_gap and not self.split_components:
+            raise ValueError('split-gap needs split-components, the parts that it keeps together')
         if self.size is not None and min(self.size) < 1:
             raise ValueError(f'resize is {self.size[1]}x{self.size[0]}; both must be at least 1')
         if self.resize_first and self.size is None:

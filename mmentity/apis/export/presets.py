@@ -82,6 +82,8 @@ KEYS = {
     'sequence': Key(TEXT, 'sequence'),
     'score-thr': Key(NUMBER, 'score_thr'),
     'min-area': Key(WHOLE, 'min_area'),
+    'split-components': Key(FLAG, 'split_components'),
+    'split-gap': Key(NUMBER, 'split_gap'),
     'order': Key(TEXT, 'order'),
     'reverse': Key(FLAG, 'reverse'),
     'ids': Key(TEXT, 'ids'),

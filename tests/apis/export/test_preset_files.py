@@ -20,6 +20,8 @@ beside: '{sequence}/{format}/{stem}'
 sequence: hall
 score-thr: 0.25
 min-area: 30
+split-components: true
+split-gap: 0.02
 order: area
 reverse: true
 ids: rank
@@ -54,6 +56,8 @@ def test_every_key(preset_of):
         sequence='hall',
         score_thr=0.25,
         min_area=30,
+        split_components=True,
+        split_gap=0.02,
         order='area',
         reverse=True,
         ids='rank',
@@ -100,6 +104,9 @@ def test_shipped_presets_name_their_script_and_their_model(name):
         ('resize: large', "resize is 'large'; it must be a size such as 640x480"),
         ('score-thr: 2', 'score-thr is 2; scores are in 0..1'),
         ('min-area: -1', 'min-area is -1; it is a number of pixels'),
+        ('split-components: 8', 'split-components is 8; it must be true or false'),
+        ('split-gap: 0.1', 'split-gap needs split-components'),
+        ('split-components: true\nsplit-gap: 30', 'split-gap is 30; it is a share of height+width'),
         ('order: size', "order is 'size'; it must be one of score, area, position"),
         ('id-dtype: int32', "id-dtype is 'int32'; it must be one of auto, uint8, uint16"),
         ('format: [png]', "format is 'png'; it must be one of idmap, "),

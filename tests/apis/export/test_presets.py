@@ -160,6 +160,27 @@ def test_inpaint360gs(tmp_path, number, expected):
         assert np.array_equal(mask, result.entity_map == row + 1)
 
 
+def test_opengraph(tmp_path):
+    """Reader: the masks of a frame, id by id, of at least 100 px; one part each, or near parts."""
+    ids = np.zeros((200, 300), np.int32)
+    # of the second best: two parts within 50 px, one far away, one too small
+    ids[:20, :20], ids[:20, 60:80], ids[180:, 280:], ids[190:, :9] = 2, 2, 2, 2
+    # of the best: one part, of which a speck is near; and an entity that is too small as a whole
+    ids[100:120, 100:150], ids[100:103, 152:155], ids[50:59, 200:211] = 1, 1, 3
+    image = InputImage('0', 'room_0/rgb/rgb_10.png')
+    options = PRESETS['opengraph'].outputs
+    result = make_result(ids, [0.9, 0.8, 0.7], '0', path=image.path)
+    ResultWriter(tmp_path, tmp_path, options).write(result, files_of(image, options))
+    mask_id = cv2.imread(str(tmp_path / 'room_0/mask/rgb_10.png'), cv2.IMREAD_UNCHANGED)
+    assert mask_id.dtype == np.uint8
+    masks = [mask_id == count for count in np.unique(mask_id) if count]
+    expected = np.zeros_like(mask_id)
+    expected[100:120, 100:150], expected[:20, :20], expected[:20, 60:80] = 1, 2, 2
+    expected[180:, 280:] = 3
+    assert len(masks) == 3
+    assert np.array_equal(mask_id, expected)
+
+
 def test_names_that_gaga_takes_for_one_are_refused(tmp_path):
     rgb = save_scenes(tmp_path / 'xyz' / 'rgb', 2)
     for k, stamp in enumerate(('1305031102.175304', '1305031102.211214')):
