@@ -86,6 +86,12 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         help='resize the image before the network sees it, not the map after',
     )
     parser.add_argument(
+        '--max-side',
+        type=int,
+        metavar='PX',
+        help='shrink longer images to this before the network, and resize the map back',
+    )
+    parser.add_argument(
         '--draw', type=read_names, help=f'what overlays show, some of {",".join(DRAWN)}'
     )
     parser.add_argument(
@@ -117,6 +123,7 @@ def output_options(args: argparse.Namespace, preset: Preset) -> OutputOptions:
         id_dtype=args.id_dtype,
         size=args.resize,
         resize_first=args.resize_first,
+        max_side=args.max_side,
         drawn=args.draw,
         sheet=args.contact_sheet,
         sequence=args.sequence,

@@ -33,6 +33,25 @@ def shortest_edge_size(height: int, width: int, short_side: int, long_side: int)
     return max(1, int(new_height + 0.5)), max(1, int(new_width + 0.5))
 
 
+def longest_side_size(height: int, width: int, max_side: int) -> Size:
+    """Size of an image whose long side is shrunk to ``max_side`` px, where it is longer.
+
+    Args:
+        height: Height in px.
+        width: Width in px.
+        max_side: Largest long side in px.
+
+    Returns:
+        ``(height, width)`` in px, at least 1.
+    """
+    longest = max(height, width)
+    if longest <= max_side:
+        return height, width
+    # in integers, halves up
+    height, width = ((2 * side * max_side + longest) // (2 * longest) for side in (height, width))
+    return max(1, height), max(1, width)
+
+
 def corner_boxes(height: int, width: int, ratio: float) -> np.ndarray:
     """Boxes of the four corner crops of an image.
 

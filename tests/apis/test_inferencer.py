@@ -12,6 +12,7 @@ from mmentity.apis import EntityInferencer
 from mmentity.apis.inputs import list_inputs
 from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
+from mmentity.datasets.geometry import resize_image
 from mmentity.utils.shipped_configs import find_config
 from tests.apis.conftest import MODEL, save_scenes, scene
 from tests.apis.test_inputs import write_video
@@ -33,6 +34,31 @@ def test_a_result_describes_its_map(inferencer):
     assert np.array_equal(result.areas, result.entities.areas)
     assert np.array_equal(result.boxes_xyxy_px, result.entities.boxes_xyxy_px)
     assert np.array_equal(result.image, scene(0))
+
+
+def test_max_side_shrinks_what_the_network_sees_and_resizes_the_map_back(inferencer, monkeypatch):
+    image = scene(0, 96, 160)[..., ::-1]
+    seen = []
+    pipeline = inferencer.pipeline
+    monkeypatch.setattr(
+        inferencer, 'pipeline', lambda results: pipeline(seen.append(results['img']) or results)
+    )
+    result = inferencer.predict(image, max_side=100)
+    (shrunk,) = seen
+    assert np.array_equal(shrunk, resize_image(image, 60, 100))
+    small = inferencer.predict(shrunk)
+    assert result.entity_map.shape == (96, 160)
+    assert same(result, small.resize(96, 160))
+    assert np.array_equal(result.areas, result.entities.areas)
+    assert np.array_equal(result.boxes_xyxy_px, result.entities.boxes_xyxy_px)
+    # the image is kept as it was
+    assert np.array_equal(result.image, scene(0, 96, 160))
+    # images that are not longer are left alone
+    assert same(inferencer.predict(image, max_side=160), inferencer.predict(image))
+    for results in (inferencer([image], max_side=100), inferencer.stream([image], max_side=100)):
+        assert same(next(iter(results)), result)
+    with pytest.raises(ValueError, match='max_side is 0; it is a length in px, at least 1'):
+        inferencer([image], max_side=0)
 
 
 def test_all_kinds_of_input_give_the_same(inferencer, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mmentity.datasets import SampleError
-from mmentity.datasets.geometry import corner_boxes, shortest_edge_size
+from mmentity.datasets.geometry import corner_boxes, longest_side_size, shortest_edge_size
 from mmentity.datasets.transforms import (
     CropViews,
     FlipEntities,
@@ -249,3 +249,17 @@ def test_flip_mirrors_image_and_entities():
     results = FlipEntities(prob=1.0).transform(results)
     assert np.array_equal(results['img'], img[:, ::-1])
     assert results['gt_masks'].entities.ids[0].tolist() == [[0, 0, 1], [2, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    ('size', 'expected'),
+    [
+        ((3000, 4000), (1125, 1500)),
+        ((4001, 3000), (1500, 1125)),
+        ((1500, 10), (1500, 10)),
+        ((9000, 2), (1500, 1)),
+        ((3, 2000), (2, 1500)),
+    ],
+)
+def test_long_sides_are_shrunk(size, expected):
+    assert longest_side_size(*size, 1500) == expected

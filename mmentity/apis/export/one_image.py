@@ -55,7 +55,9 @@ class OneImage:
             ValueError: If the ids do not fit their type.
             OSError: If a file cannot be written.
         """
-        numbered = number_entities(inferencer.predict(self.path), self.options)
+        options = self.options
+        result = inferencer.predict(self.path, max_side=options.max_side, size=options.network_size)
+        numbered = number_entities(result, options)
         content = {
             '.entities.png': numbered.png(self.options.id_dtype),
             '.overlay.jpg': encode_image('.jpg', draw_overlay(numbered, self.options.drawn)),

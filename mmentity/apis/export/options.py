@@ -36,6 +36,8 @@ class OutputOptions:
         size: Height and width in px of what is written; by default the image's.
         resize_first: Whether the image itself is resized, by nearest neighbour,
             before the network sees it, instead of the map after it.
+        max_side: Longest side in px of what the network and its result see; a longer image is
+            shrunk, and the map resized back, see :class:`mmentity.apis.inferencer.LoadOptions`.
         drawn: What overlays show, some of ``DRAWN``.
         sheet: Whether to write a contact sheet.
         npz_key: Name of the map in npz files.
@@ -61,6 +63,7 @@ class OutputOptions:
     id_dtype: str = 'auto'
     size: Optional[tuple[int, int]] = None
     resize_first: bool = False
+    max_side: Optional[int] = None
     drawn: tuple[str, ...] = ('fill', 'contours')
     sheet: bool = False
     npz_key: str = 'entity_map'
@@ -89,6 +92,8 @@ class OutputOptions:
             raise ValueError(f'resize is {self.size[1]}x{self.size[0]}; both must be at least 1')
         if self.resize_first and self.size is None:
             raise ValueError('resize-first needs resize, the size to which images are resized')
+        if self.max_side is not None and self.max_side < 1:
+            raise ValueError(f'max-side is {self.max_side}; it is a length in px, at least 1')
         if self.sequence is not None and ('/' in self.sequence or self.sequence in ('', '.', '..')):
             raise ValueError(f'sequence is {self.sequence!r}; it is the name of one folder')
         if not self.formats:
@@ -99,6 +104,11 @@ class OutputOptions:
     def patterns(self) -> dict[str, str]:
         """Pattern of the path of each format, and of ``sheet``, ``sheet_image`` and ``sidecar``."""
         return build_patterns(self.formats[0], self.layout, self.beside)
+
+    @property
+    def network_size(self) -> Optional[tuple[int, int]]:
+        """Height and width in px to which images are resized first, None where they are not."""
+        return self.size if self.resize_first else None
 
     @property
     def needs_image(self) -> bool:

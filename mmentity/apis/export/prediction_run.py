@@ -129,8 +129,13 @@ class PredictionRun:
         self, inferencer: EntityInferencer, writer: ResultWriter, manifest: Manifest
     ) -> None:
         options, outputs = self.options, self.outputs
-        size = outputs.size if outputs.resize_first else None
-        load_options = LoadOptions(options.batch_size, options.workers, outputs.needs_image, size)
+        load_options = LoadOptions(
+            options.batch_size,
+            options.workers,
+            outputs.needs_image,
+            outputs.network_size,
+            outputs.max_side,
+        )
         outcomes = inferencer.outcomes(self._missing(manifest), load_options)
         if inferencer.show_progress:
             outcomes = show_progress(outcomes, self._count(), inferencer.progress_label)

@@ -90,6 +90,7 @@ KEYS = {
     'id-dtype': Key(TEXT, 'id_dtype'),
     'resize': Key(SIZE, 'size'),
     'resize-first': Key(FLAG, 'resize_first'),
+    'max-side': Key(WHOLE, 'max_side'),
     'draw': Key(NAMES, 'drawn'),
     'contact-sheet': Key(FLAG, 'sheet'),
     'npz-key': Key(TEXT, 'npz_key'),

@@ -66,3 +66,19 @@ def test_an_image_that_cannot_be_used_leaves_nothing(tmp_path, inferencer):
     with pytest.raises(ValueError, match='cut.jpg'):
         OneImage(str(tmp_path / 'cut.jpg'))(inferencer)
     assert [path.name for path in tmp_path.iterdir()] == ['cut.jpg']
+
+
+@pytest.mark.parametrize(
+    ('given', 'changed'),
+    [
+        (['--max-side', '40'], {'max_side': 40}),
+        (['--resize', '32x24', '--resize-first'], {'size': (24, 32)}),
+    ],
+)
+def test_what_the_network_sees(photo, weights, inferencer, given, changed):
+    options = ('--model', MODEL, '--weights', str(weights), '--device', 'cpu')
+    assert main(['predict', str(photo), *options, *given]) == 0
+    written = cv2.imread(str(photo.with_suffix('.entities.png')), cv2.IMREAD_UNCHANGED)
+    expected = inferencer.predict(photo, **changed).select(0.5)
+    assert np.array_equal(written, expected.entity_map)
+    assert not np.array_equal(written, inferencer.predict(photo).select(0.5).entity_map)

@@ -28,6 +28,7 @@ ids: rank
 id-dtype: uint16
 resize: 320x240
 resize-first: true
+max-side: 200
 draw: contours,ids
 contact-sheet: true
 npz-key: ids
@@ -64,6 +65,7 @@ def test_every_key(preset_of):
         id_dtype='uint16',
         size=(240, 320),
         resize_first=True,
+        max_side=200,
         drawn=('contours', 'ids'),
         sheet=True,
         npz_key='ids',
@@ -112,6 +114,8 @@ def test_shipped_presets_name_their_script_and_their_model(name):
         ('format: [png]', "format is 'png'; it must be one of idmap, "),
         ('format: []', 'format is empty; name some of idmap, '),
         ("layout: '{scene}/{stem}'", "layout is '{scene}/{stem}'; its fields are {name}, {stem}"),
+        ('max-side: 1.5e+3', 'max-side is 1500.0; it must be a whole number'),
+        ('max-side: 0', 'max-side is 0; it is a length in px, at least 1'),
         ('resize-first: true', 'resize-first needs resize'),
         ('model: cropformer_hornet', "model: there is no config 'cropformer_hornet'"),
         ('ids: rank\nids: dense', 'ids stands twice'),
@@ -145,6 +149,14 @@ def test_a_preset_of_the_user_on_the_command_line(predict_tool, inferencer, weig
     expected = inferencer.predict(scenes / '0.png').select(0.5, 9)
     written = cv2.imread(str(tmp_path / 'out/hall/ids/0.png'), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(written, expected.ordered('score', reverse=True).entity_map)
+    # with what the network sees, too
+    preset.write_text(f'{preset.read_text()}max-side: 40\nformat: overlay,idmap\n')
+    code = predict_tool(scenes, '--preset', preset, *options, '--out', tmp_path / 'small')
+    assert code == 0
+    small = inferencer.predict(scenes / '0.png', max_side=40).select(0.5, 9)
+    written = cv2.imread(str(tmp_path / 'small/idmap/hall/ids/0.png'), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(written, small.ordered('score', reverse=True).entity_map)
+    preset.write_text(preset.read_text().partition('max-side')[0])
     # what is given beside it wins, also over what it switches on
     code = predict_tool(
         scenes, '--preset', preset, '--no-reverse', *options, '--out', tmp_path / 'first'
