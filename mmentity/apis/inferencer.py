@@ -21,6 +21,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmentity.apis.compiled import compile_for_prediction
+from mmentity.apis.crops import with_crops
 from mmentity.apis.inputs import (
     ImageLike,
     InputImage,
@@ -123,6 +124,8 @@ class EntityInferencer(BaseInferencer):
             a warning says why.
         compile: Whether to compile the network with ``torch.compile``, which takes minutes at
             the first images and pays off over many.
+        crops: Crops that a CropFormer sees beside the whole image, 0..4, see
+            :func:`mmentity.apis.crops.with_crops`; by default those of the test pipeline.
 
     Attributes:
         failures: Pairs of image and reason of the last call with
@@ -132,7 +135,7 @@ class EntityInferencer(BaseInferencer):
     Raises:
         FileNotFoundError: If there is no such config or checkpoint.
         ValueError: If the weights do not fit, the device cannot be used, there is no
-            compiler, the precision is none of the above, or the config has no test pipeline of mmentity or predicts no entities.
+            compiler, the precision is none of the above, or the config has no test pipeline of mmentity, cuts no crops where ``crops`` is given, or predicts no entities.
 
     Examples:
         >>> inferencer = EntityInferencer('cropformer_hornet-l_3x', 'CropFormer_hornet_3x_03823a.pth')
@@ -150,11 +153,14 @@ class EntityInferencer(BaseInferencer):
         show_progress: bool = True,
         precision: Optional[str] = None,
         compile: bool = False,
+        crops: Optional[int] = None,
     ) -> None:
         check_precision(precision)
         self.failures: list[tuple[InputImage, str]] = []
         self._built = model if isinstance(model, nn.Module) else None
         config = _config_of(model)
+        if crops is not None:
+            config = with_crops(config, crops)
         super().__init__(
             config,
             None if weights is None else str(weights),
@@ -166,6 +172,10 @@ class EntityInferencer(BaseInferencer):
             # not in place: the config of the model has it too
             test_cfg = {**(self.model.test_cfg or {}), 'precision': precision}
             self.model.test_cfg = ConfigDict(test_cfg)
+        if crops == 0:
+            # of a model that was built before, too
+            head = self.model.panoptic_head
+            head.test_cfg = ConfigDict({**(head.test_cfg or {}), 'one_view': True})
         self.progress_label = 'images'
         if compile:
             compile_for_prediction(self.model)

@@ -235,7 +235,7 @@ def test_an_image_without_entities_packs():
     ('make', 'message'),
     [
         (lambda: CropViews(crop_ratio=0), 'crop_ratio is 0'),
-        (lambda: CropViews(num_crops=5), 'num_crops is 5; an image has 1 to 4'),
+        (lambda: CropViews(num_crops=5), 'num_crops is 5; an image has 0 to 4'),
     ],
 )
 def test_exceptions(make, message):
@@ -263,3 +263,12 @@ def test_flip_mirrors_image_and_entities():
 )
 def test_long_sides_are_shrunk(size, expected):
     assert longest_side_size(*size, 1500) == expected
+
+
+@pytest.mark.parametrize('number', range(5))
+def test_first_crops_in_order(number):
+    results = {'img': np.zeros((40, 60, 3), np.uint8)}
+    boxes = CropViews(num_crops=number, at_random=False).transform(results)['view_boxes']
+    every = CropViews().transform(results)['view_boxes']
+    assert np.array_equal(boxes, every[: 1 + number])
+    assert boxes[:2].tolist() == [[0, 0, 60, 40], [0, 0, 42, 28]][: 1 + number]

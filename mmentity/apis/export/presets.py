@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 import yaml
 
+from mmentity.apis.crops import check_crops
 from mmentity.apis.export.options import OutputOptions, read_names, read_size
 from mmentity.utils.shipped_configs import find_config
 
@@ -23,10 +24,13 @@ class Preset(NamedTuple):
     Attributes:
         outputs: What is written.
         model: Config that its authors run, by the name of a shipped one or by path.
+        crops: Crops that a CropFormer sees beside the whole image, as for
+            :class:`mmentity.apis.EntityInferencer`.
     """
 
     outputs: OutputOptions = OutputOptions()
     model: Optional[str] = None
+    crops: Optional[int] = None
 
 
 class Kind(NamedTuple):
@@ -76,6 +80,7 @@ SIZE = Kind('a size such as 640x480, width first', _size)
 
 KEYS = {
     'model': Key(TEXT),
+    'crops': Key(WHOLE),
     'format': Key(NAMES, 'formats'),
     'layout': Key(TEXT, 'layout'),
     'beside': Key(TEXT, 'beside'),
@@ -148,12 +153,14 @@ def _build(values: dict[str, Any]) -> Preset:
             find_config(read['model'])
         except FileNotFoundError as error:
             raise ValueError(f'model: {error}') from error
+    if 'crops' in read:
+        check_crops(read['crops'])
     outputs = {
         key.attribute: read[name]
         for name, key in KEYS.items()
         if key.attribute is not None and name in read
     }
-    return Preset(OutputOptions(**outputs), read.get('model'))
+    return Preset(OutputOptions(**outputs), read.get('model'), read.get('crops'))
 
 
 def _read_value(name: str, value: Any) -> Any:

@@ -79,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='compile the network, which takes minutes at the first images',
     )
+    parser.add_argument(
+        '--crops',
+        type=int,
+        metavar='N',
+        help='crops that CropFormer sees beside the whole image, 0 to 4; default: 4',
+    )
     add_input_arguments(parser)
     add_output_arguments(parser)
     parser.add_argument('--batch-size', type=int, default=1)
@@ -98,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         return _predict_one(args)
     preset = read_preset(args.preset) if args.preset else Preset()
     args.model = args.model or preset.model
+    args.crops = preset.crops if args.crops is None else args.crops
     options = RunOptions(args.batch_size, args.workers, args.every, args.shard, args.skip_existing)
     names = _names_of_list(args)
     listing = ListOptions(args.recursive, args.frames, args.root, keep_missing=names is not None)
@@ -145,7 +152,12 @@ def _build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
     _set_depth(config, args.depth)
     weights = weights_of(args, config)
     inferencer = EntityInferencer(
-        config, weights, args.device, precision=args.precision, compile=args.compile
+        config,
+        weights,
+        args.device,
+        precision=args.precision,
+        compile=args.compile,
+        crops=args.crops,
     )
     MMLogger.get_current_instance().info(
         f'{model} with {weights} on {inferencer.device} in {inferencer.precision}'

@@ -56,20 +56,26 @@ class CropViews(BaseTransform):
     Args:
         crop_ratio: Side of a crop over the side of the image, 0..1. At 0.7
             the crops of stride 0.6 are the four corners.
-        num_crops: Crops to draw at random, 1..4, each at most once. Defaults to
-            all four in order, as testing needs them.
+        num_crops: Number of crops, 0..4. Defaults to all four in order, as testing
+            needs them.
+        at_random: Whether ``num_crops`` are drawn at random, each at most once, as
+            training needs them; otherwise they are the first ones in order: top left,
+            top right, bottom left, bottom right.
 
     Raises:
         ValueError: If ``crop_ratio`` or ``num_crops`` is out of range.
     """
 
-    def __init__(self, crop_ratio: float = 0.7, num_crops: Optional[int] = None) -> None:
+    def __init__(
+        self, crop_ratio: float = 0.7, num_crops: Optional[int] = None, at_random: bool = True
+    ) -> None:
         if not 0 < crop_ratio <= 1:
             raise ValueError(f'crop_ratio is {crop_ratio}; it must be above 0 and at most 1')
-        if num_crops is not None and not 1 <= num_crops <= 4:
-            raise ValueError(f'num_crops is {num_crops}; an image has 1 to 4 corner crops')
+        if num_crops is not None and not 0 <= num_crops <= 4:
+            raise ValueError(f'num_crops is {num_crops}; an image has 0 to 4 corner crops')
         self.crop_ratio = crop_ratio
         self.num_crops = num_crops
+        self.at_random = at_random
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Choose the views of one sample."""
@@ -77,7 +83,8 @@ class CropViews(BaseTransform):
         height, width = results['img'].shape[:2]
         crops = corner_boxes(height, width, self.crop_ratio)
         if self.num_crops is not None:
-            crops = crops[np.random.permutation(4)[: self.num_crops]]
+            order = np.random.permutation(4) if self.at_random else np.arange(4)
+            crops = crops[order[: self.num_crops]]
         whole = np.array([[0, 0, width, height]])
         results['view_boxes'] = np.concatenate([whole, crops])
         return results

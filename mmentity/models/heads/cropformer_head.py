@@ -39,6 +39,10 @@ class CropFormerHead(EntityMask2FormerHead):
     layers over the features of all views together and gives each query one
     class and a mask on every view.
 
+    Both passes take two views or more, unless ``test_cfg.one_view`` allows the whole image
+    alone in testing, which training never sees: the association then has the queries of one
+    view, and its position is that of the last of any number of views.
+
     Args:
         association: Config of :class:`QueryAssociation`; by default one of the official
             release's, at the width of the head.
@@ -106,10 +110,12 @@ class CropFormerHead(EntityMask2FormerHead):
     ) -> TwoPasses:
         """Run both passes, with predictions after the given numbers of layers."""
         num_views = len(x[0]) // num_images
-        if num_views < 2:
+        one_view = not self.training and (self.test_cfg or {}).get('one_view', False)
+        if num_views < 2 and not one_view:
             raise ValueError(
                 'CropFormer needs the whole image and its crops, got 1 view; '
-                'put CropViews into the pipeline, or use EntityMask2Former'
+                'put CropViews into the pipeline, or use EntityMask2Former; '
+                'test_cfg.one_view=True predicts the whole image alone'
             )
         decoder_input = self._decoder_input(self._decode_pixels(x))
         per_view = self._run_decoder(self._first_queries(len(x[0])), decoder_input, per_view_at)
@@ -128,7 +134,7 @@ class CropFormerHead(EntityMask2FormerHead):
         small_features = [join(features) for features in decoder_input.small_features]
         sizes = [features.shape[-2:] for features in small_features]
         positions = [
-            self._positions(num_views, height, width, small_features[0].device)
+            self._view_positions(num_views, height, width, small_features[0].device)
             for height, width in sizes
         ]
         return DecoderInput(
@@ -141,5 +147,10 @@ class CropFormerHead(EntityMask2FormerHead):
     def _positions(self, num_views: int, height: int, width: int, device: torch.device) -> Tensor:
         if num_views == 1:
             return super()._positions(num_views, height, width, device)
+        return self._view_positions(num_views, height, width, device)
+
+    def _view_positions(
+        self, num_views: int, height: int, width: int, device: torch.device
+    ) -> Tensor:
         views = self.decoder_positional_encoding.encode_views(num_views, height, width, device)
         return views.flatten(2).transpose(1, 2).flatten(0, 1)[None]

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 
 ALL_KEYS = """
 model: mask2former_swin-nano_demo
+crops: 1
 format: [idmap, overlay]
 layout: '{sequence}/ids/{stem}'
 beside: '{sequence}/{format}/{stem}'
@@ -71,7 +72,7 @@ def test_every_key(preset_of):
         npz_key='ids',
         npz_tables=False,
     )
-    assert preset == Preset(expected, MODEL)
+    assert preset == Preset(expected, MODEL, 1)
 
 
 def test_what_is_left_out_is_default(preset_of):
@@ -90,7 +91,7 @@ def test_shipped_presets_name_their_script_and_their_model(name):
     ('text', 'message'),
     [
         ('score_thr: 0.5', "there is no key 'score_thr'; did you mean score-thr? keys are model, "),
-        ('colour: red', "there is no key 'colour'; keys are model, format, "),
+        ('colour: red', "there is no key 'colour'; keys are model, crops, "),
         ('score-thr: high', "score-thr is 'high'; it must be a number"),
         ('min-area: 2.5', 'min-area is 2.5; it must be a whole number'),
         ('min-area: true', 'min-area is True; it must be a whole number'),
@@ -118,6 +119,7 @@ def test_shipped_presets_name_their_script_and_their_model(name):
         ('max-side: 0', 'max-side is 0; it is a length in px, at least 1'),
         ('resize-first: true', 'resize-first needs resize'),
         ('model: cropformer_hornet', "model: there is no config 'cropformer_hornet'"),
+        ('crops: 5', 'crops is 5; an image has 0 to 4 corner crops'),
         ('ids: rank\nids: dense', 'ids stands twice'),
         ('', 'it holds no keys; write lines such as "score-thr: 0.5"'),
         ('- ids', 'it holds no keys'),

@@ -93,6 +93,26 @@ def test_cropformer_asks_for_crops():
         head.predict(features(2), samples(2, 1, 1))
 
 
+def test_cropformer_takes_the_whole_image_alone_where_that_is_asked_for():
+    model = build(NANO.format('cropformer'), {'model.test_cfg.one_view': True}).eval()
+    head = model.panoptic_head
+    # one view stands where the last of several does
+    one, two = (
+        head.decoder_positional_encoding.encode_views(number, 3, 4, torch.device('cpu'))
+        for number in (1, 2)
+    )
+    assert torch.allclose(one[0], two[1], atol=1e-5)
+    with torch.no_grad():
+        cls_logits, mask_logits = head.predict(features(2), samples(2, 1, 1))
+        apart = [
+            head.predict([f[k : k + 1] for f in features(2)], samples(1, 1, 1)) for k in (0, 1)
+        ]
+    assert mask_logits.shape == (2, 30, 1, 16, 16)
+    assert torch.allclose(cls_logits, torch.cat([one.cls_logits for one in apart]), atol=1e-4)
+    with pytest.raises(ValueError, match='got 1 view'):
+        head.train().predict(features(2), samples(2, 1, 1))
+
+
 def test_num_queries_must_be_positive():
     with pytest.raises(ValueError, match='num_queries is 0; a head needs at least one query'):
         build(NANO.format('mask2former'), {'model.panoptic_head.num_queries': 0})
