@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -61,11 +62,6 @@ class ExistingFiles:
         for image in listed:
             if not isinstance(image, InputImage):
                 continue
-            if self.keep and image.path is None:
-                raise ValueError(
-                    'images in memory cannot be told apart by a file, so that skip_existing could '
-                    'keep the results of others; write them to files, or leave it out'
-                )
             try:
                 files = files_of(image, self.options)
             except SampleError:
@@ -73,22 +69,33 @@ class ExistingFiles:
             if self.has(image):
                 self.done.add(files['sidecar'])
 
+    def to_do(self, image: InputImage) -> Optional[InputImage]:
+        """Return an image with the state of its file, or why it cannot be done; None if it is."""
+        try:
+            done = self.has(image)
+        except SampleError as error:
+            return replace(image, error=error)
+        return None if done else replace(image, stamp=stamp_of(image))
+
     def has(self, image: InputImage) -> bool:
         """Whether the files of an image are complete and to be kept.
 
         Raises:
             SampleError: If they are those of another image.
+            ValueError: If they are to be kept, and the image is in memory.
         """
         files = files_of(image, self.options)
         if files['sidecar'] in self.done:
             return True
         if image.error is not None:
             return False  # it fails by itself
-        try:
-            record = orjson.loads((self.out / files['sidecar']).read_bytes())
-        except (OSError, ValueError):
-            return False
-        source = record.get('source') if isinstance(record, dict) else None
+        if self.keep and image.path is None:
+            raise ValueError(
+                'images in memory cannot be told apart by a file, so that skip_existing could '
+                'keep the results of others; write them to files, or leave it out'
+            )
+        record = self.record_of(image)
+        source = record.get('source')
         if source is None or image.path is None:
             return False
         self._compare(image, source, files)
@@ -97,6 +104,15 @@ class ExistingFiles:
         # without an entity there is no folder of cutouts, but the sidecar lists the format
         exist = (self.out / name for key, name in files.items() if key != 'cutout')
         return 'cutout' not in set(files) - set(record['files']) and all(p.exists() for p in exist)
+
+    def record_of(self, image: InputImage) -> dict[str, Any]:
+        """Read the sidecar of an image, empty where there is none."""
+        file = self.out / files_of(image, self.options)['sidecar']
+        try:
+            record = orjson.loads(file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
 
     def _compare(self, image: InputImage, source: dict[str, Any], files: dict[str, str]) -> None:
         """Compare the source of existing files with an image of the same names."""

@@ -1,18 +1,23 @@
 """The record of a run: what made the files, and what went wrong."""
 
 import glob
+import hashlib
 import json
 import platform
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
+
+from mmengine.config import Config
 
 from mmentity import __version__
+from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.export.summary import Summary
+from mmentity.apis.inferencer import EntityInferencer
 from mmentity.apis.inputs import InputImage
 from mmentity.utils.dependencies import installed_version
-from mmentity.utils.files import printable, whole_file
+from mmentity.utils.files import printable, sha256_of, whole_file
 from mmentity.utils.progress import clock
 
 # What must be the same in two runs whose files belong together, beside the outputs.
@@ -106,6 +111,27 @@ class Manifest:
         }
         with whole_file(self.path, self.scratch) as partial:
             partial.write_text(json.dumps(record, indent=2))
+
+
+def origin_of(
+    inferencer: EntityInferencer, weights: Optional[Union[str, Path]], outputs: OutputOptions
+) -> dict[str, Any]:
+    """Record what makes the files: config, weights, device, precision and options."""
+    return {
+        'config': inferencer.cfg.filename,
+        'config_sha256': _digest(inferencer.cfg),
+        'weights': None if weights is None else str(weights),
+        'weights_sha256': None if weights is None else sha256_of(weights),
+        'device': str(inferencer.device),
+        'precision': inferencer.precision,
+        'outputs': outputs.record(),
+    }
+
+
+def _digest(config: Config) -> str:
+    """Digest what decides about predictions: the model and the test pipeline."""
+    decisive = [config.model.to_dict(), config.test_dataloader.dataset.pipeline]
+    return hashlib.sha256(repr(decisive).encode()).hexdigest()
 
 
 def _decisive(record: dict[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,17 @@ class NumberedResult(NamedTuple):
         for number, cutout in zip(self.ids, self.result.cutouts()):
             yield f'{number}.png', encode_image('.png', cutout)
 
+    def tables(self) -> dict[str, np.ndarray]:
+        """Return the columns of the entities: ids, scores, labels, boxes and areas in px."""
+        result = self.result
+        return {
+            'ids': self.ids,
+            'scores': result.scores,
+            'labels': result.labels,
+            'boxes_xyxy': result.boxes_xyxy_px,
+            'areas': result.areas,
+        }
+
     def record(self) -> dict[str, Any]:
         """Return name, size in px and :meth:`EntityResult.records` with the written ids."""
         result = self.result

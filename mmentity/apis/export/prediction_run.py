@@ -1,27 +1,22 @@
 """One run over many images: load, predict, write, resume."""
 
-import errno
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmentity.apis.export.contact_sheet import write_contact_sheet
-from mmentity.apis.export.existing import ExistingFiles, source_of, stamp_of
-from mmentity.apis.export.file_names import check_files, files_of, sequence_of
+from mmentity.apis.export.existing import ExistingFiles
+from mmentity.apis.export.file_names import check_files, sequence_of
 from mmentity.apis.export.layout import fields_of, glob_of
-from mmentity.apis.export.manifest import Manifest
+from mmentity.apis.export.manifest import Manifest, origin_of
 from mmentity.apis.export.options import OutputOptions, RunOptions
-from mmentity.apis.export.summary import Counts
 from mmentity.apis.export.writers import ResultWriter, scratch_folder
-from mmentity.apis.inferencer import EntityInferencer, LoadOptions, Outcome
+from mmentity.apis.export.writing import load_options, write_outcomes
+from mmentity.apis.inferencer import EntityInferencer
 from mmentity.apis.inputs import (
     InputImage,
     Inputs,
@@ -32,15 +27,7 @@ from mmentity.apis.inputs import (
     list_inputs,
 )
 from mmentity.apis.left_out import LeftOut
-from mmentity.apis.threads import map_in_background
-from mmentity.datasets.errors import SampleError
-from mmentity.utils.files import sha256_of
 from mmentity.utils.progress import show_progress
-
-# of an output that is full or cannot be written to, which fails for every image
-OUTPUT_ERRORS = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO
-}  # fmt: skip
 
 
 class PredictionRun:
@@ -128,21 +115,13 @@ class PredictionRun:
     def _predict(
         self, inferencer: EntityInferencer, writer: ResultWriter, manifest: Manifest
     ) -> None:
-        options, outputs = self.options, self.outputs
-        load_options = LoadOptions(
-            options.batch_size,
-            options.workers,
-            outputs.needs_image,
-            outputs.network_size,
-            outputs.max_side,
+        outcomes = inferencer.outcomes(
+            self._missing(manifest), load_options(self.options, self.outputs)
         )
-        outcomes = inferencer.outcomes(self._missing(manifest), load_options)
         if inferencer.show_progress:
             outcomes = show_progress(outcomes, self._count(), inferencer.progress_label)
-        write = partial(self._write, writer)
         # closed, so that on an interruption what has not begun is dropped at once
-        written = map_in_background(write, outcomes, options.workers, options.workers)
-        with closing(written):
+        with closing(write_outcomes(outcomes, writer, self.options.workers)) as written:
             for image, done in written:
                 if isinstance(done, Exception):
                     reason = manifest.fail(image, done)
@@ -150,35 +129,14 @@ class PredictionRun:
                 else:
                     manifest.summary.add(done)
 
-    def _write(
-        self, writer: ResultWriter, outcome: Outcome
-    ) -> tuple[InputImage, Union[Counts, Exception]]:
-        """Write the files of one image; an error of one image does not stop the others."""
-        image, result = outcome
-        if isinstance(result, Exception):
-            return image, result
-        try:
-            number = writer.write(result, files_of(image, self.outputs), source_of(image))
-        except OSError as error:
-            if error.errno in OUTPUT_ERRORS:
-                raise
-            return image, _cannot_write(image, error)
-        except Exception as error:
-            return image, error
-        return image, Counts(len(result), number, float(result.scores.max(initial=0)))
-
     def _missing(self, manifest: Manifest) -> Iterator[InputImage]:
         """Go through the images of this shard whose files do not exist."""
         for image in iterate(self.listed, self.options.every, self.options.shard):
-            try:
-                done = self.existing.has(image)
-            except SampleError as error:
-                yield replace(image, error=error)
-                continue
-            if done:
+            to_do = self.existing.to_do(image)
+            if to_do is None:
                 manifest.skipped += 1
             else:
-                yield replace(image, stamp=stamp_of(image))
+                yield to_do
 
     def _count(self) -> int:
         """Count what is to be done; of videos, the frames that they declare."""
@@ -193,13 +151,7 @@ class PredictionRun:
     ) -> dict[str, Any]:
         part, parts = self.options.shard
         return {
-            'config': inferencer.cfg.filename,
-            'config_sha256': _digest(inferencer.cfg),
-            'weights': None if weights is None else str(weights),
-            'weights_sha256': None if weights is None else sha256_of(weights),
-            'device': str(inferencer.device),
-            'precision': inferencer.precision,
-            'outputs': self.outputs.record(),
+            **origin_of(inferencer, weights, self.outputs),
             'shard': f'{part}/{parts}',
             'every': self.options.every,
             'batch_size': self.options.batch_size,
@@ -221,18 +173,3 @@ class PredictionRun:
             record = json.loads(path.read_text())
             if isinstance(record, dict) and 'files' in record:
                 yield record
-
-
-def _cannot_write(image: InputImage, error: OSError) -> SampleError:
-    """Name the image and its file; not the name under which the file is at first."""
-    file = error.filename2 or error.filename
-    reason = f'{error.strerror}: {file}' if file else str(error)
-    sample_error = SampleError(f'the files of {image.place} cannot be written ({reason})', 'output')
-    sample_error.__cause__ = error
-    return sample_error
-
-
-def _digest(config: Config) -> str:
-    """Digest what decides about predictions: the model and the test pipeline."""
-    decisive = [config.model.to_dict(), config.test_dataloader.dataset.pipeline]
-    return hashlib.sha256(repr(decisive).encode()).hexdigest()

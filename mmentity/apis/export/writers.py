@@ -31,7 +31,7 @@ def scratch_folder(out: Path) -> Iterator[Path]:
         if not _is_alive(int(other.name.rpartition('-')[2])):
             shutil.rmtree(other, ignore_errors=True)
     path = parent / f'{host}-{os.getpid()}'
-    path.mkdir(parents=True, exist_ok=True)
+    _make_folder(path)
     try:
         yield path
     finally:
@@ -39,6 +39,16 @@ def scratch_folder(out: Path) -> Iterator[Path]:
         # it is not empty while another shard is at work
         with suppress(OSError):
             parent.rmdir()
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder although others may remove the one that it is in, as long as it is empty."""
+    while True:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        except FileNotFoundError:
+            continue
 
 
 def _is_alive(process: int) -> bool:
@@ -136,9 +146,7 @@ class ResultWriter:
 def _encode_npz(numbered: NumberedResult, options: OutputOptions) -> bytes:
     arrays: dict[str, Any] = {options.npz_key: numbered.id_map(np.int32)}
     if options.npz_tables:
-        result = numbered.result
-        arrays.update(ids=numbered.ids, scores=result.scores, labels=result.labels)
-        arrays.update(boxes_xyxy=result.boxes_xyxy_px, areas=result.areas)
+        arrays.update(numbered.tables())
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()
