@@ -201,7 +201,7 @@ class EntityInferencer(BaseInferencer):
         """Predict one image.
 
         Args:
-            image: Path, array (uint8, BGR) or PIL image.
+            image: Path, array (uint8, BGR), PIL image or bytes of a file.
             keep_image: Whether the result carries the image, for drawing.
             max_side: As of :class:`LoadOptions`.
             size: As of :class:`LoadOptions`.
@@ -213,8 +213,9 @@ class EntityInferencer(BaseInferencer):
         """
         first, *others = expand([image])
         if others or not isinstance(first, InputImage):
+            given = image if isinstance(image, (str, Path)) else type(image).__name__
             raise ValueError(
-                f'{image} is more than one image; go through it with inferencer.stream(inputs)'
+                f'{given} is more than one image; go through it with inferencer.stream(inputs)'
             )
         options = LoadOptions(workers=0, keep_image=keep_image, size=size, max_side=max_side)
         ((_, result),) = self.outcomes([first], options)
@@ -271,8 +272,8 @@ class EntityInferencer(BaseInferencer):
 
         Args:
             inputs: Path of an image, video or folder, a glob, an array (uint8
-                grey, BGR or BGRA), a PIL image, or any iterable of these, also one
-                without an end, which is taken from as results are.
+                grey, BGR or BGRA), a PIL image, the bytes of a file, or any iterable of
+                these, also one without an end, which is taken from as results are.
             batch_size: Neighbours of one size that go through the network together.
             on_error: ``'raise'`` at an image that cannot be used, or ``'skip'`` it:
                 it is logged and listed in :attr:`failures`.
@@ -373,7 +374,8 @@ class EntityInferencer(BaseInferencer):
             if image.content is None:
                 results = self.loader(results)
             else:
-                results['img'] = to_bgr(image.content, getattr(self.loader, 'depth', 'auto'))
+                depth = getattr(self.loader, 'depth', 'auto')
+                results['img'] = to_bgr(image.content, depth, image.place)
             if options.size is not None:
                 # the arithmetic of the scripts that resize so, which is not Pillow's
                 results['img'] = cv2.resize(

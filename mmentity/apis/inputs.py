@@ -22,13 +22,13 @@ from mmentity.apis.sources import (
     Video,
 )
 from mmentity.datasets.errors import SampleError
-from mmentity.datasets.images import EXTRA_SUFFIXES, pil_to_bgr
-from mmentity.datasets.rules import IMAGE_ERRORS
+from mmentity.datasets.images import EXTRA_SUFFIXES, decode_bgr, pil_to_bgr
+from mmentity.datasets.rules import IMAGE_ERRORS, decoding_image
 from mmentity.utils.files import IMAGE_SUFFIXES
 
 WILDCARDS = re.compile(r'[*?\[]')
 
-ImageLike = Union[str, Path, np.ndarray, Image.Image]
+ImageLike = Union[str, Path, bytes, np.ndarray, Image.Image]
 Inputs = Union[ImageLike, Iterable[ImageLike]]
 
 
@@ -73,7 +73,7 @@ def expand(
 
     Args:
         inputs: Path of an image, video or folder, a glob, an array (uint8
-            grey, BGR or BGRA, as OpenCV has them), a PIL image, or any
+            grey, BGR or BGRA, as OpenCV has them), a PIL image, the bytes of a file, or any
             iterable of these, which is taken from as its turn comes.
         options: How.
         left_out: Takes the number of files of folders and globs that are no input, by
@@ -170,17 +170,21 @@ def _sequence_key(source: Source) -> str:
     return source.path
 
 
-def to_bgr(content: Any, depth: str = 'auto') -> np.ndarray:
+def to_bgr(content: Any, depth: str = 'auto', place: str = 'the image') -> np.ndarray:
     """Convert an image in memory to uint8 BGR ``(H0, W0, 3)``.
 
     Args:
-        content: PIL image (converted like a file), or uint8 ``(H0, W0)`` grey,
-            ``(H0, W0, 3)`` BGR, ``(H0, W0, 4)`` BGRA.
-        depth: Bits of 16-bit PIL images, see :func:`.pil_to_bgr`.
+        content: Bytes of a file, PIL image (converted like a file), or uint8 ``(H0, W0)``
+            grey, ``(H0, W0, 3)`` BGR, ``(H0, W0, 4)`` BGRA.
+        depth: Bits of 16-bit files and PIL images, see :func:`.pil_to_bgr`.
+        place: Name of a file, for messages.
 
     Raises:
         SampleError: If it is something else.
     """
+    if isinstance(content, bytes):
+        with decoding_image(place):
+            return decode_bgr(content, place, depth)
     if isinstance(content, Image.Image):
         try:
             return pil_to_bgr(content, depth, 'the PIL image')

@@ -34,7 +34,7 @@ class InputImage:
             suffix, with ``/``. Arrays are numbered.
         path: Its file, or the video that it is a frame of; None for arrays.
         frame: Number of the frame in the video, from 0.
-        content: uint8 BGR ``(H0, W0, 3)`` or a PIL image, where it is in memory.
+        content: Bytes of a file, a PIL image or uint8 BGR ``(H0, W0, 3)``, where it is in memory.
         error: Why it is known to be unusable, if it is.
         stamp: State of the file when its turn came, where somebody asked for it.
     """
@@ -42,7 +42,7 @@ class InputImage:
     name: str
     path: Optional[str] = None
     frame: Optional[int] = None
-    content: Optional[Union[np.ndarray, Image.Image]] = field(default=None, repr=False)
+    content: Optional[Union[bytes, np.ndarray, Image.Image]] = field(default=None, repr=False)
     error: Optional[Exception] = None
     stamp: Optional[FileStamp] = None
 

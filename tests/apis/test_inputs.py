@@ -88,10 +88,17 @@ def test_inputs_of_any_iterable_come_in_their_order_one_by_one(folder):
 def test_other_inputs_are_refused():
     with pytest.raises(ValueError, match='int is no input; give a path'):
         list(expand(7))
-    for content in (b'bytes', torch.zeros(3, 4, 4)):
-        (image,) = expand(content)
-        with pytest.raises(SampleError, match='is no image; give'):
-            to_bgr(image.content)
+    (image,) = expand(torch.zeros(3, 4, 4))
+    with pytest.raises(SampleError, match='is no image; give'):
+        to_bgr(image.content)
+
+
+def test_bytes_are_read_like_their_file(folder):
+    data = (folder / 'a' / '3.png').read_bytes()
+    (image,) = expand(data)
+    assert np.array_equal(to_bgr(image.content), scene(3)[..., ::-1])
+    with pytest.raises(SampleError, match='3.png is not a complete image'):
+        to_bgr(data[:100], place='3.png')
 
 
 def test_an_input_given_twice_counts_once(folder):
