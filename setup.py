@@ -57,6 +57,8 @@ EXTRAS = {
     'web': ['starlette>=0.40', 'uvicorn>=0.30'],
     # the authors' weights by name
     'weights': ['huggingface_hub>=1.0'],
+    # a data set on the workers of Ray Data
+    'ray': ['ray[data]'],
     # the site that `make docs` builds
     'docs': ['furo', 'ipython-pygments-lexers', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
     # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks,
@@ -70,6 +72,7 @@ EXTRAS = {
         'pre-commit',
         'psutil',
         'pytest',
+        'ray[data]',
         'ruff',
         'setuptools',
         'tensorboard',

@@ -84,6 +84,15 @@ def save_scenes(folder, number, suffix='.png', **size):
     return folder
 
 
+def contents(out):
+    """Bytes of every result by name; manifests hold times and are dropped."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob('*')
+        if path.is_file() and not path.name.startswith('manifest')
+    }
+
+
 def make_result(ids, scores, name='0', **more):
     """A result of a hand-drawn map; scores descend."""
     entities = EntityMap(np.asarray(ids, dtype=np.int32), len(scores))

@@ -26,7 +26,7 @@ from mmentity.apis.export.file_names import files_of
 from mmentity.apis.export.numbering import number_entities
 from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.inputs import InputImage
-from tests.apis.conftest import MODEL, make_result, save_scenes, scene, stripes
+from tests.apis.conftest import MODEL, contents, make_result, save_scenes, scene, stripes
 from tests.apis.test_inputs import write_video
 from tests.conftest import ROOT
 
@@ -45,15 +45,6 @@ def predict(predict_tool, weights):
 
 def manifest_of(out, name='manifest'):
     return json.loads((out / f'{name}.json').read_text())
-
-
-def contents(out):
-    """Bytes of every result by name; manifests hold times and are dropped."""
-    return {
-        str(path.relative_to(out)): path.read_bytes()
-        for path in out.rglob('*')
-        if path.is_file() and not path.name.startswith('manifest')
-    }
 
 
 def upright(k):
