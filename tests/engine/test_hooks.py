@@ -1,10 +1,15 @@
 import json
 import logging
+import random
 from types import SimpleNamespace
 
-from mmengine.runner import FlexibleRunner
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, IterBasedTrainLoop
 
-from mmentity.engine import CurvesHook, SafeCheckpointHook
+from mmentity.engine import CurvesHook, SafeCheckpointHook, SeedByIterationHook
 
 
 def test_a_damaged_line_does_not_fail_a_finished_training(tmp_path):
@@ -33,3 +38,35 @@ def test_flexible_runner_counts_right_after_a_validation():
     hook.after_val(runner)
     hook.before_save_checkpoint(runner, checkpoint := {'meta': {'iter': 6, 'epoch': 0}})
     assert checkpoint['meta']['iter'] == 6
+
+
+def drawn(seed, iteration):
+    """Numbers that an iteration draws after whatever was drawn before."""
+    torch.rand(iteration + seed)
+    SeedByIterationHook().before_train_iter(SimpleNamespace(seed=seed, iter=iteration), 0)
+    return [torch.rand(4).tolist(), np.random.rand(4).tolist(), random.random()]
+
+
+def test_numbers_of_an_iteration_depend_on_seed_and_iteration_alone():
+    assert drawn(0, 3) == drawn(0, 3)
+    different = [drawn(seed, iteration) for seed in range(3) for iteration in range(3)]
+    for numbers in zip(*different):
+        assert len({str(number) for number in numbers}) == 9
+
+
+@pytest.mark.parametrize(
+    ('seed', 'loop', 'num_workers', 'message'),
+    [
+        (None, IterBasedTrainLoop, 1, r'needs randomness = dict\(seed=0\) in the config'),
+        (0, EpochBasedTrainLoop, 1, 'needs type="IterBasedTrainLoop"'),
+        (0, IterBasedTrainLoop, 0, r'needs train_dataloader = dict\(num_workers=1\)'),
+    ],
+)
+def test_seeds_need_what_can_be_resumed(seed, loop, num_workers, message):
+    runner = SimpleNamespace(
+        cfg=Config({'randomness': {'seed': seed}}),
+        train_loop=object.__new__(loop),
+        train_dataloader=SimpleNamespace(num_workers=num_workers),
+    )
+    with pytest.raises(ValueError, match=message):
+        SeedByIterationHook().before_train(runner)
