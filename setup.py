@@ -28,6 +28,8 @@ REQUIRED = [
     'pycocotools>=2.0.7',
     'requests',
     'rich',
+    # weights; half a megabyte, asks for nothing
+    'safetensors>=0.4',
     'scipy',
     'terminaltables',
 ]
@@ -54,6 +56,8 @@ EXTRAS = {
     'heif': ['pillow-heif'],
     # DINOv3's ConvNeXt
     'timm': ['timm>=1.0.20'],
+    # runs what `mmentity to-transformers` writes, which does not need it itself
+    'transformers': ['transformers>=5.0'],
     'web': ['starlette>=0.40', 'uvicorn>=0.30'],
     # the authors' weights by name
     'weights': ['huggingface_hub>=1.0'],
@@ -76,6 +80,7 @@ EXTRAS = {
         'ruff',
         'setuptools',
         'tensorboard',
+        'transformers>=5.0',
     ],
 }
 EXTRAS['all'] = EXTRAS['torch'] + EXTRAS['openmmlab'] + EXTRAS['web'] + EXTRAS['weights']
@@ -93,6 +98,7 @@ setup(
         'mmentity': [
             'datasets/categories/*.csv',
             'apis/web/static/*',
+            'checkpoints/model_cards/*.md',
             'apis/export/*.html',
             'apis/export/preset_files/*.yaml',
             '.mim/configs/**/*.py',

@@ -1,7 +1,7 @@
 """Weights of other projects in mmentity's names, and back."""
 
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.checkpoints.load import load_weights
-from mmentity.checkpoints.read import WeightsError
 from mmentity.checkpoints.recognise import (
     convert_backbone,
     convert_detectron2,

@@ -64,6 +64,7 @@ def test_the_wheel_carries_configs_tools_and_tables(tmp_path):
     assert 'mmentity/datasets/categories/entity.csv' in names
     assert 'mmentity/apis/export/contact_sheet.html' in names
     assert 'mmentity/apis/export/preset_files/gaga.yaml' in names
+    assert 'mmentity/checkpoints/model_cards/entity.md' in names
     assert 'mmentity/apis/web/static/page.js' in names
     assert {'mmentity/.mim/model-index.yml', 'mmentity/.mim/configs/metafile.yml'} <= set(names)
     assert not any(name.startswith('tests') for name in names)

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from mmentity.checkpoints.read import WeightsError
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.utils.shipped_configs import CONFIGS, find_config, shipped_configs
 
 Named = TypeVar('Named')

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.checkpoints.configs import Shape, backbone_part, fitting_configs, shapes_of
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.checkpoints.key_map import Weights, relative_position_indices
-from mmentity.checkpoints.read import WeightsError
 from mmentity.checkpoints.recognise import BACKBONE, MMENTITY
 
 

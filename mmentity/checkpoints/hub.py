@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.checkpoints.load import LICENCE
-from mmentity.checkpoints.read import WeightsError
 from mmentity.checkpoints.releases import Release, release_of
 from mmentity.utils.files import cache_folder, sha256_of, write_json
 

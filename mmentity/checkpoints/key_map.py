@@ -1,4 +1,4 @@
-"""Key mapping between mmentity and the official release, by tables of rules."""
+"""Key mapping between mmentity and other projects, by tables of rules."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.checkpoints.key_tables import RENAMED, Rule, Side
-from mmentity.checkpoints.read import WeightsError
 from mmentity.datasets.categories import panoptic_categories
 
 
@@ -32,13 +32,13 @@ def map_keys(
         WeightsError: If a name is unknown, or one that must be there is missing;
             the message names it.
     """
-    other_side: Side = 'mmentity' if side == 'detectron2' else 'detectron2'
+    other_side = next(each for rule in rules for each in rule.names if each != side)
     weights = Weights(source, {}, {}, {})
     table = [(_pattern(rule.names[side]), rule) for rule in rules if side in rule.names]
     kept = [rule for rule in rules if len(rule.names) == 2]
     # numbers in the names of each family; what has none in its name is in every model
     seen: dict[str, list[dict[str, str]]] = {
-        rule.family: [{}] for rule in kept if '{' not in rule.names['detectron2']
+        rule.family: [{}] for rule in kept if '{' not in rule.names[side]
     }
     present, unknown = set(), []
     for name, value in state_dict.items():
@@ -73,6 +73,40 @@ def map_keys(
         )
     weights.state_dict.update(relative_position_indices(weights.state_dict))
     return weights
+
+
+def split_thirds(state_dict: Mapping[str, Tensor], rules: list[Rule]) -> dict[str, Tensor]:
+    """Split the weights of queries, keys and values, of which a table has the thirds by name.
+
+    Returns:
+        The weights in their order, ``name[0]``, ``name[1]`` and ``name[2]`` in the place of
+        such a one; copies, as files of safetensors do not share memory.
+    """
+    wholes = [_pattern(name[:-3]) for name in _names_of_mmentity(rules) if name.endswith('[0]')]
+    split = {}
+    for name, value in state_dict.items():
+        if any(whole.fullmatch(name) for whole in wholes):
+            thirds = value.chunk(3)
+            split.update({f'{name}[{k}]': third.clone() for k, third in enumerate(thirds)})
+        else:
+            split[name] = value
+    return split
+
+
+def join_thirds(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo :func:`split_thirds`."""
+    joined: dict[str, Tensor] = {}
+    for name, value in state_dict.items():
+        if name.endswith('[0]'):
+            thirds = [state_dict[f'{name[:-3]}[{k}]'] for k in range(3)]
+            joined[name[:-3]] = torch.cat(thirds)
+        elif not name.endswith(('[1]', '[2]')):
+            joined[name] = value
+    return joined
+
+
+def _names_of_mmentity(rules: list[Rule]) -> list[str]:
+    return [rule.names['mmentity'] for rule in rules if 'mmentity' in rule.names]
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -124,10 +158,12 @@ def _panoptic_order() -> list[int]:
     return [*(row_of[category.id] for category in categories), len(categories)]
 
 
-# Changes of the values of a family, by the side that they are on before.
+# Changes of the values of a family, by the side that they are on before. The two projects
+# beside mmentity merge patches in one order.
 CHANGES: dict[str, dict[Side, Callable[[Tensor], Tensor]]] = {
     'swin merging': {
         'detectron2': merge_patches_like_unfold,
+        'transformers': merge_patches_like_unfold,
         'mmentity': merge_patches_like_official,
     },
     'classes': {'detectron2': things_before_stuff, 'mmentity': classes_by_id},

@@ -1,18 +1,19 @@
-"""Where each weight of the official release (Detectron2) is in mmentity.
+"""Where each weight of the official release (Detectron2), and of transformers, is in mmentity.
 
 A line at the margin begins a family of weights that come together: where one of
 them appears for some numbers, all of them must. It gives what their names begin
-with in the release, then in mmentity; the lines below it give the rest. What is
+with in the other project, then in mmentity; the lines below it give the rest. What is
 the same on both sides stands there once. ``{i}`` stands for a number that is kept,
 ``*`` for ``weight`` and ``bias``. A family with ``-`` for a side has no counterpart
-there and is dropped, for the reason that its name gives.
+there and is dropped, for the reason that its name gives. ``[0]``, ``[1]`` and ``[2]`` are the
+thirds of a weight that holds queries, keys and values one below the other.
 """
 
 import re
 from typing import Literal, NamedTuple
 
-# The two sides of the tables, which serve both directions.
-Side = Literal['detectron2', 'mmentity']
+# The sides of the tables, which serve both directions; one of them is always mmentity.
+Side = Literal['detectron2', 'mmentity', 'transformers']
 
 
 class Rule(NamedTuple):
@@ -22,16 +23,16 @@ class Rule(NamedTuple):
     names: dict[Side, str]
 
 
-def _rules(table: str) -> list[Rule]:
+def _rules(table: str, project: Side = 'detectron2') -> list[Rule]:
     rules = []
     for line in table.strip().splitlines():
         columns = re.split(' {2,}', line.strip())
         if not line.startswith(' '):
             family, *prefixes = columns
             continue
-        official: tuple[Side, str, str] = ('detectron2', prefixes[0], columns[0])
+        theirs: tuple[Side, str, str] = (project, prefixes[0], columns[0])
         ours: tuple[Side, str, str] = ('mmentity', prefixes[-1], columns[-1])
-        sides = [side for side in (official, ours) if side[1] != '-']
+        sides = [side for side in (theirs, ours) if side[1] != '-']
         for leaf in ('weight', 'bias') if '*' in columns[0] else ('',):
             names = {side: f'{prefix}{name}'.replace('*', leaf) for side, prefix, name in sides}
             rules.append(Rule(family, names))
@@ -158,6 +159,83 @@ classifier of ImageNet  backbone.head.  -
 classifier of ImageNet  -  head.fc.
     *
 """)
+
+# Names in the files of Mask2FormerForUniversalSegmentation, which transformers 4 and 5 share.
+TRANSFORMERS = _rules(
+    """
+a constant of the architecture, made anew  PIXEL.encoder.encoder.layers.{i}.blocks.{j}.  -
+    attention.self.relative_position_index
+a constant of the architecture, made anew  -  backbone.stages.{i}.blocks.{j}.attn.w_msa.
+    relative_position_index
+norm that the segmentation model does not use  PIXEL.encoder.swin.layernorm.  -
+    *
+class weights of the loss, set by the config  criterion.  -
+    empty_weight
+swin stem  PIXEL.encoder.embeddings.  backbone.patch_embed.
+    patch_embeddings.projection.*                 projection.*
+    norm.*
+swin block  PIXEL.encoder.encoder.layers.{i}.blocks.{j}.  backbone.stages.{i}.blocks.{j}.
+    layernorm_before.*                            norm1.*
+    attention.self.query.*                        attn.w_msa.qkv.*[0]
+    attention.self.key.*                          attn.w_msa.qkv.*[1]
+    attention.self.value.*                        attn.w_msa.qkv.*[2]
+    attention.self.relative_position_bias_table   attn.w_msa.relative_position_bias_table
+    attention.output.dense.*                      attn.w_msa.proj.*
+    layernorm_after.*                             norm2.*
+    intermediate.dense.*                          ffn.layers.0.0.*
+    output.dense.*                                ffn.layers.1.*
+swin merging  PIXEL.encoder.encoder.layers.{i}.downsample.  backbone.stages.{i}.downsample.
+    reduction.weight
+    norm.*
+swin norm  PIXEL.encoder.hidden_states_norms.  backbone.
+    stage1.*                                      norm0.*
+    stage2.*                                      norm1.*
+    stage3.*                                      norm2.*
+    stage4.*                                      norm3.*
+pixel decoder input  PIXEL.decoder.  panoptic_head.pixel_decoder.
+    input_projections.{i}.0.*                     input_convs.{i}.conv.*
+    input_projections.{i}.1.*                     input_convs.{i}.gn.*
+pixel decoder layer  PIXEL.decoder.encoder.  panoptic_head.pixel_decoder.encoder.
+    layers.{i}.self_attn.sampling_offsets.*
+    layers.{i}.self_attn.attention_weights.*
+    layers.{i}.self_attn.value_proj.*
+    layers.{i}.self_attn.output_proj.*
+    layers.{i}.self_attn_layer_norm.*              layers.{i}.norms.0.*
+    layers.{i}.fc1.*                               layers.{i}.ffn.layers.0.0.*
+    layers.{i}.fc2.*                               layers.{i}.ffn.layers.1.*
+    layers.{i}.final_layer_norm.*                  layers.{i}.norms.1.*
+head  PIXEL.decoder.  panoptic_head.pixel_decoder.
+    level_embed                                   level_encoding.weight
+    mask_projection.*                             mask_feature.*
+    adapter_1.0.weight                            lateral_convs.0.conv.weight
+    adapter_1.1.*                                 lateral_convs.0.gn.*
+    layer_1.0.weight                              output_convs.0.conv.weight
+    layer_1.1.*                                   output_convs.0.gn.*
+decoder layer  QUERY.decoder.layers.{i}.  panoptic_head.transformer_decoder.layers.{i}.
+    cross_attn.in_proj_*                          cross_attn.attn.in_proj_*
+    cross_attn.out_proj.*                         cross_attn.attn.out_proj.*
+    cross_attn_layer_norm.*                       norms.0.*
+    self_attn.q_proj.*                            self_attn.attn.in_proj_*[0]
+    self_attn.k_proj.*                            self_attn.attn.in_proj_*[1]
+    self_attn.v_proj.*                            self_attn.attn.in_proj_*[2]
+    self_attn.out_proj.*                          self_attn.attn.out_proj.*
+    self_attn_layer_norm.*                        norms.1.*
+    fc1.*                                         ffn.layers.0.0.*
+    fc2.*                                         ffn.layers.1.*
+    final_layer_norm.*                            norms.2.*
+head  QUERY.  panoptic_head.
+    decoder.layernorm.*                           transformer_decoder.post_norm.*
+    queries_features.weight                       query_feat.weight
+    queries_embedder.weight                       query_embed.weight
+    level_embed.weight
+    decoder.mask_predictor.mask_embedder.0.0.*    mask_embed.0.*
+    decoder.mask_predictor.mask_embedder.1.0.*    mask_embed.2.*
+    decoder.mask_predictor.mask_embedder.2.0.*    mask_embed.4.*
+head  class_predictor.  panoptic_head.cls_embed.
+    *
+""".replace('PIXEL', 'model.pixel_level_module').replace('QUERY', 'model.transformer_module'),
+    'transformers',
+)
 
 # By the type of the backbone; the first rule that a name follows counts.
 MODELS = {name: [*CONSTANT_RULES, *rules, *HEAD_RULES] for name, rules in BACKBONE_RULES.items()}

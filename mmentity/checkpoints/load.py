@@ -16,9 +16,10 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmentity import datasets
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.checkpoints.fit import fit
 from mmentity.checkpoints.key_map import Weights
-from mmentity.checkpoints.read import WeightsError, read_checkpoint, state_dict_in, weights_of
+from mmentity.checkpoints.read import read_checkpoint, state_dict_in, weights_of
 from mmentity.checkpoints.recognise import OFFICIAL, recognise, source_of
 from mmentity.models.detectors import EntityMask2Former
 
@@ -44,7 +45,8 @@ def load_weights(model: nn.Module, path: Union[str, Path]) -> dict[str, Any]:
     Args:
         model: Model of a shipped config, or of one of yours.
         path: Official checkpoint (``.pth`` with or without its wrapper, or
-            ``.pkl``), converted one, or one of a training run here.
+            ``.pkl``), converted one, or one of a training run here; as ``.safetensors``
+            too; or a Mask2Former of transformers, its folder or its file of weights.
 
     Returns:
         The checkpoint's ``meta``, with ``dataset_meta`` or ``cfg`` where it has

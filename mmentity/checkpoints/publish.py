@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Optional, Union
 
@@ -16,18 +17,23 @@ from mmentity.checkpoints.configs import (
     expected_shapes,
     fitting_configs,
 )
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.checkpoints.fit import MismatchError, compare, mismatch
 from mmentity.checkpoints.key_map import Weights
 from mmentity.checkpoints.load import meta_of, recognise_file
-from mmentity.checkpoints.read import WeightsError, read_checkpoint
+from mmentity.checkpoints.read import file_of, read_checkpoint
 from mmentity.checkpoints.recognise import BACKBONE, MMENTITY, map_to_official
+from mmentity.checkpoints.safetensors_files import SUFFIX as SAFETENSORS
+from mmentity.checkpoints.safetensors_files import write_safetensors
 from mmentity.utils.files import sha256_of
 from mmentity.utils.shipped_configs import find_config
 from mmentity.version import __version__
 
+PTH = '.pth'
+
 
 class Published(NamedTuple):
-    """A converted checkpoint, and what became of every name in it."""
+    """A converted checkpoint, a file or a folder, and what became of every name in it."""
 
     path: Path
     description: str
@@ -52,12 +58,15 @@ def publish_mmentity(
     config: Optional[Union[str, Path]] = None,
     half: bool = False,
 ) -> Published:
-    """Convert a checkpoint of the official release, or a backbone of ImageNet, into a file.
+    """Convert a checkpoint of another project, or a backbone of ImageNet, into a file.
+
+    A checkpoint of mmentity becomes one of the other format, ``.pth`` or ``.safetensors``,
+    without the state of its training.
 
     Args:
-        source: Checkpoint in any names but those of mmentity.
-        target: ``.pth`` to write, or a folder, where it is named after its
-            config. Either way ``_`` and the first 8 digits of its sha256 are
+        source: Checkpoint in any names, or the folder of a model of transformers.
+        target: ``.pth`` or ``.safetensors`` to write, or a folder, where a ``.pth`` is named
+            after its config. Either way ``_`` and the first 8 digits of its sha256 are
             added to the name.
         config: Config that it must fit. Defaults to the shipped config that has
             exactly its names and shapes.
@@ -70,20 +79,22 @@ def publish_mmentity(
         OSError: If the file cannot be written; nothing stays behind.
     """
     target = _check_target(target)
-    weights = recognise_file(read_checkpoint(source), source)
-    if weights.source == MMENTITY:
+    checkpoint = read_checkpoint(source)
+    weights = recognise_file(checkpoint, source)
+    if weights.source == MMENTITY and SAFETENSORS not in (target.suffix, Path(source).suffix):
         raise WeightsError(
-            f'the names in {source} are those of OpenMMLab already; load it as it is, or '
-            'convert it for Detectron2 with mmentity_to_detectron2'
+            f'the names in {source} are those of OpenMMLab already; load it as it is, '
+            'convert it for Detectron2 with mmentity_to_detectron2, or write a .safetensors'
         )
-    configs = _configs_of(weights, source, config)
+    configs = configs_of(weights, source, config)
     meta = {
         **meta_of(weights.source, weights.state_dict, source),
-        'source_sha256': sha256_of(source),
+        **origin_of(checkpoint),
+        'source_sha256': sha256_of(file_of(source)),
         'mmentity_version': __version__,
     }
     name = Path(source).stem
-    if weights.source != BACKBONE:
+    if configs and weights.source != BACKBONE:
         name = Path(configs[0]).stem
         text = Config.fromfile(find_config(configs[0])).pretty_text
         meta.update(config=Path(configs[0]).name, cfg=text)
@@ -99,6 +110,8 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
     As :func:`publish_mmentity`; the source is of a training run here, or a converted one.
     """
     target = _check_target(target)
+    if target.suffix == SAFETENSORS:
+        raise WeightsError(f'{target}: the official code reads no safetensors; write a .pth')
     checkpoint = read_checkpoint(source)
     weights = recognise_file(checkpoint, source)
     if weights.source != MMENTITY:
@@ -107,15 +120,17 @@ def publish_detectron2(source: Union[str, Path], target: Union[str, Path]) -> Pu
         mapping = map_to_official(weights.state_dict)
     except WeightsError as error:
         raise WeightsError(f'{source}: {error}') from error
-    meta = checkpoint.get('meta') or {}
-    kept = {key: meta[key] for key in ('authors', 'licence') if key in meta}
     content = {
         # the official code runs in float32
         'model': {
             name: value.float() if value.is_floating_point() else value
             for name, value in mapping.state_dict.items()
         },
-        'meta': {**kept, 'source': Path(source).name, 'mmentity_version': __version__},
+        'meta': {
+            **origin_of(checkpoint),
+            'source': Path(source).name,
+            'mmentity_version': __version__,
+        },
     }
     return Published(
         save_named_by_content(content, target, f'{Path(source).stem}_detectron2'),
@@ -132,18 +147,22 @@ def save_named_by_content(content: dict[str, Any], target: Path, name: str) -> P
     In a folder, ``name`` goes before them.
     """
     folder, stem = (target.parent, target.stem) if target.suffix else (target, name)
-    partial = folder / f'{stem}.partial-{os.getpid()}.pth'
+    suffix = target.suffix or PTH
+    partial = folder / f'{stem}.partial-{os.getpid()}{suffix}'
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # a file object, as the name of a file would become part of the content
-        with partial.open('wb') as file:
-            torch.save(content, file)
-        return partial.replace(folder / f'{stem}_{sha256_of(partial)[:8]}.pth')
+        if suffix == SAFETENSORS:
+            write_safetensors(partial, content['state_dict'], content['meta'])
+        else:
+            # a file object, as the name of a file would become part of the content
+            with partial.open('wb') as file:
+                torch.save(content, file)
+        return partial.replace(folder / f'{stem}_{sha256_of(partial)[:8]}{suffix}')
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise OSError(
-            f'{stem}_....pth could not be written to {folder} ({reason}); nothing was left behind, '
-            'look at the free space and the permissions there'
+            f'{stem}_...{suffix} could not be written to {folder} ({reason}); nothing was left '
+            'behind, look at the free space and the permissions there'
         ) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -151,12 +170,18 @@ def save_named_by_content(content: dict[str, Any], target: Path, name: str) -> P
 
 def _check_target(target: Union[str, Path]) -> Path:
     path = Path(target).expanduser()
-    if path.suffix not in ('', '.pth') and not path.is_dir():
-        raise WeightsError(f'{target} must end in .pth, or be a folder')
+    if path.suffix not in ('', PTH, SAFETENSORS) and not path.is_dir():
+        raise WeightsError(f'{target} must end in {PTH} or {SAFETENSORS}, or be a folder')
     return path
 
 
-def _configs_of(
+def origin_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What the ``meta`` of a checkpoint says of its origin and classes, without a training."""
+    meta = checkpoint.get('meta') or {}
+    return {key: meta[key] for key in ('authors', 'licence', 'dataset_meta') if key in meta}
+
+
+def configs_of(
     weights: Weights, source: Union[str, Path], config: Optional[Union[str, Path]]
 ) -> list[str]:
     """Configs that weights fit, the first one or the one that is asked for in every shape."""

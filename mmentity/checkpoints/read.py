@@ -1,4 +1,4 @@
-"""Checkpoint files of PyTorch, mmengine and Detectron2, read without running their code."""
+"""Checkpoint files of every project, read without running their code."""
 
 import argparse
 import codecs
@@ -17,6 +17,10 @@ from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.utils import digit_version
 from torch import Tensor
+
+from mmentity.checkpoints.errors import WeightsError
+from mmentity.checkpoints.safetensors_files import is_safetensors, read_safetensors
+from mmentity.checkpoints.transformers_folder import meta_in, weights_in
 
 ZIP = b'PK\x03\x04'
 TORCH_BEFORE_1_6 = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
@@ -37,10 +41,6 @@ METHODS: dict[type, tuple[str, ...]] = {
 }
 # Before torch 2.6 the safe loader cannot be told what mmengine's checkpoints hold.
 HAS_ALLOW_LIST = digit_version(torch.__version__) >= digit_version('2.6')
-
-
-class WeightsError(ValueError):
-    """Weights that cannot be used; the message says why, and how to fix it."""
 
 
 def _known_method(owner: object, name: str) -> object:
@@ -133,8 +133,9 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict[str, Any]
     unpickled; a file that asks for anything else is refused.
 
     Args:
-        path: ``.pth`` of PyTorch, old format or new, or ``.pkl`` of Detectron2;
-            told apart by their first bytes, whatever they are called.
+        path: ``.pth`` of PyTorch, old format or new, ``.pkl`` of Detectron2 or
+            ``.safetensors``, told apart by their first bytes, whatever they are called; or
+            the folder of a model of transformers.
         mmap: Map the tensors from the file instead of copying them into memory.
             The file must then stay as it is while they are in use.
 
@@ -143,15 +144,21 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict[str, Any]
         WeightsError: If it is cut short, no checkpoint, or wants to run code.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        return _read_folder(path, mmap)
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint {path} does not exist or is no file; check the path')
     with path.open('rb') as file:
         start = file.read(len(TORCH_BEFORE_1_6))
+    if is_safetensors(start):
+        return read_safetensors(path, mmap)
     if not start.startswith((ZIP, PICKLE)):
         raise WeightsError(
             f'{path} is no checkpoint: it begins with {start[:8]!r}, neither a .pth of '
-            'PyTorch nor a .pkl of Detectron2; an interrupted download often leaves a web page'
+            'PyTorch, a .pkl of Detectron2 nor a .safetensors; an interrupted download often '
+            'leaves a web page'
         )
+    content: object
     try:
         if start.startswith(ZIP):
             content = _torch_load(str(path), mmap=mmap)
@@ -168,6 +175,21 @@ def read_checkpoint(path: Union[str, Path], mmap: bool = True) -> dict[str, Any]
             'a whole pickled model cannot be read, only one of a state dict'
         )
     return content
+
+
+def file_of(path: Union[str, Path]) -> Path:
+    """Find the file that a checkpoint is read from: itself, or that in the folder of a model."""
+    path = Path(path).expanduser()
+    return weights_in(path) if path.is_dir() else path
+
+
+def _read_folder(folder: Path, mmap: bool) -> dict[str, Any]:
+    """Read a model of transformers, with the classes of its config where its file has none."""
+    content = read_checkpoint(file_of(folder), mmap)
+    meta = meta_in(folder)
+    if 'meta' in content or not meta:
+        return content
+    return {'state_dict': state_dict_in(content), 'meta': meta}
 
 
 def _reading_error(path: Path, error: Exception) -> str:

@@ -7,17 +7,25 @@ from typing import Optional
 import torch
 from torch import Tensor
 
-from mmentity.checkpoints.key_map import Weights, map_keys, relative_position_indices
-from mmentity.checkpoints.key_tables import BACKBONES, MODELS
-from mmentity.checkpoints.read import WeightsError
+from mmentity.checkpoints.errors import WeightsError
+from mmentity.checkpoints.key_map import (
+    Weights,
+    join_thirds,
+    map_keys,
+    relative_position_indices,
+    split_thirds,
+)
+from mmentity.checkpoints.key_tables import BACKBONES, MODELS, TRANSFORMERS
 
 OFFICIAL = 'the official release'
 BACKBONE = 'a backbone of ImageNet'
+HUGGING_FACE = 'transformers'
 MMENTITY = 'mmentity'
 
 # Names by which each project is known; those of distributed runs begin with ``module.``.
 _HEAD_OF_DETECTRON2 = re.compile(r'(module\.)?sem_seg_head\.')
 _HEAD = re.compile(r'(module\.)?panoptic_head\.')
+_HEAD_OF_TRANSFORMERS = re.compile(r'(module\.)?model\.transformer_module\.')
 _BACKBONE_OF_MMPRETRAIN = re.compile(r'(module\.)?backbone\..*(\.attn\.w_msa\.|\.gnconv\.projs\.)')
 _BACKBONE_OF_AUTHORS = re.compile(r'\.attn\.relative_position_bias_table|\.gnconv\.pws\.')
 
@@ -30,6 +38,8 @@ def source_of(names: Collection[str]) -> Optional[str]:
         return OFFICIAL
     if any(_HEAD.match(name) for name in names):
         return MMENTITY
+    if any(_HEAD_OF_TRANSFORMERS.match(name) for name in names):
+        return HUGGING_FACE
     if _is_mmpretrain(names) or any(map(_BACKBONE_OF_AUTHORS.search, names)):
         return BACKBONE
     return None
@@ -46,6 +56,9 @@ def recognise(state_dict: Mapping[str, Tensor]) -> Weights:
         return _map_official(state_dict)
     if source == BACKBONE:
         return _map_backbone(state_dict)
+    if source == HUGGING_FACE:
+        weights = map_keys(HUGGING_FACE, state_dict, 'transformers', TRANSFORMERS)
+        return weights._replace(state_dict=join_thirds(weights.state_dict))
     if source == MMENTITY:
         return Weights(source, dict(state_dict), {name: name for name in state_dict}, {})
     raise WeightsError(
@@ -111,12 +124,64 @@ def map_to_official(state_dict: Mapping[str, Tensor]) -> Weights:
     """As :func:`mmentity_to_detectron2`, with what became of every name."""
     mapping = map_keys(MMENTITY, state_dict, 'mmentity', MODELS[_backbone_type(state_dict)])
     official = mapping.state_dict
-    class_weight = torch.ones(len(official['sem_seg_head.predictor.class_embed.bias']))
-    class_weight[-1] = NO_OBJECT_WEIGHT
+    class_weight = _class_weight(official['sem_seg_head.predictor.class_embed.bias'])
     two_passes = any('.make_3d.' in name for name in official)
     for criterion in ('criterion_2d', 'criterion_3d') if two_passes else ('criterion',):
         official[f'{criterion}.empty_weight'] = class_weight.clone()
     return mapping
+
+
+def map_to_transformers(state_dict: Mapping[str, Tensor]) -> Weights:
+    """Convert weights of a Mask2Former with a Swin for transformers.
+
+    The exact inverse of what :func:`recognise` does with weights of transformers, with the
+    constants that its modules keep beside them.
+
+    Raises:
+        WeightsError: If the model is one that transformers does not have, or a name is unknown
+            or missing; the message names it.
+    """
+    _check_transformers_has(state_dict)
+    thirds = split_thirds(state_dict, TRANSFORMERS)
+    mapping = map_keys(MMENTITY, thirds, 'mmentity', TRANSFORMERS)
+    theirs = {
+        # of any precision here, float32 there
+        name: value.float() if value.is_floating_point() else value
+        for name, value in mapping.state_dict.items()
+        # transformers makes it anew, and so do files of its version 5 lack it
+        if not name.endswith('relative_position_index')
+    }
+    theirs['criterion.empty_weight'] = _class_weight(theirs['class_predictor.bias'])
+    # a norm that it has and does not use
+    width = theirs['model.pixel_level_module.encoder.hidden_states_norms.stage4.bias']
+    unused = 'model.pixel_level_module.encoder.swin.layernorm'
+    theirs.update({f'{unused}.weight': torch.ones_like(width)})
+    theirs.update({f'{unused}.bias': torch.zeros_like(width)})
+    return mapping._replace(state_dict=theirs)
+
+
+def _check_transformers_has(state_dict: Mapping[str, Tensor]) -> None:
+    if any(name.startswith('panoptic_head.association.') for name in state_dict):
+        raise WeightsError(
+            'transformers has no CropFormer: its Mask2Former sees one view of an image, and has '
+            'neither the association of queries nor the cross-view pass; use a Mask2Former'
+        )
+    if _backbone_type(state_dict) != 'swin' or not any('.w_msa.' in name for name in state_dict):
+        reason = (
+            'transformers has no HorNet'
+            if _backbone_type(state_dict) == 'hornet'
+            else 'these weights have another backbone'
+        )
+        raise WeightsError(
+            f'{reason}: a Mask2Former with a Swin is what can be written for transformers'
+        )
+
+
+def _class_weight(class_bias: Tensor) -> Tensor:
+    """Weights of the classes in the loss, the last of which is no object."""
+    class_weight = torch.ones(len(class_bias))
+    class_weight[-1] = NO_OBJECT_WEIGHT
+    return class_weight
 
 
 def _map_official(state_dict: Mapping[str, Tensor]) -> Weights:

@@ -14,7 +14,8 @@ from typing import NamedTuple, Optional
 # each after those that it needs: the first one that fails is the cause
 LIBRARIES = (
     'numpy', 'PIL', 'cv2', 'torch', 'torchvision', 'scipy', 'matplotlib', 'pycocotools.mask',
-    'rich', 'terminaltables', 'mmengine', 'mmcv', 'mmcv.ops', 'mmdet', 'mmpretrain',
+    'rich', 'safetensors', 'terminaltables', 'mmengine', 'mmcv', 'mmcv.ops', 'mmdet',
+    'mmpretrain',
 )  # fmt: skip
 # imported by mmentity itself, or needed by one feature only
 OPTIONAL = ('mmseg', 'panopticapi', 'starlette', 'uvicorn')

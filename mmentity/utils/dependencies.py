@@ -53,6 +53,7 @@ PACKAGES = (
     Package('cv2', OPENCV, '4.5', OPENCV[0]),
     Package('matplotlib', ('matplotlib',), '3.5', 'matplotlib'),
     Package('pycocotools', ('pycocotools',), '2.0.7', 'pycocotools'),
+    Package('safetensors', ('safetensors',), '0.4', 'safetensors'),
     Package('rich', ('rich',), '10.0', 'rich'),
     Package('terminaltables', ('terminaltables',), '3.1', 'terminaltables'),
     Package('mmengine', ('mmengine', 'onedl-mmengine'), '0.10.4', ENGINE),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mmentity.checkpoints import releases
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.checkpoints.hub import cached_file, fetch, ledger_file, record_of, weights_file
-from mmentity.checkpoints.read import WeightsError
 from mmentity.checkpoints.releases import release_of
 from mmentity.cli import main
 from mmentity.utils.shipped_configs import CONFIGS, get_config

@@ -16,6 +16,7 @@ from mmengine.runner import CheckpointLoader, FlexibleRunner, Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from mmentity.checkpoints import read
+from mmentity.checkpoints.safetensors_files import write_safetensors
 from mmentity.converters import WeightsError, load_weights, mmentity_to_detectron2
 from tests.conftest import IMPORT_FIRST, ROOT
 from tests.models.parity import build
@@ -58,6 +59,8 @@ def folder(weights, tmp_path_factory):
     meta = {'iter': 3, 'epoch': 0, 'dataset_meta': {'classes': ('entity',)}}
     own = {'state_dict': weights, 'meta': meta, 'message_hub': history()}
     torch.save(own, folder / 'own.pth')
+    write_safetensors(folder / 'own.safetensors', weights, meta)
+    write_safetensors(folder / 'official.safetensors', official['model'], {})
     model = build(NANO)
     averaged = {f'module.{name}': value * 0 for name, value in model.state_dict().items()}
     torch.save({**own, 'ema_state_dict': {**averaged, 'steps': torch.tensor(1)}},
@@ -74,6 +77,8 @@ FILES = (
     'distributed.pth',
     'own.pth',
     'ema.pth',
+    'own.safetensors',
+    'official.safetensors',
 )
 
 
@@ -181,7 +186,7 @@ EMA = {'custom_hooks': [{'type': 'EMAHook', 'ema_type': 'ExponentialMovingAverag
 
 
 @pytest.mark.parametrize('options', [{}, EMA], ids=['plain', 'ema'])
-@pytest.mark.parametrize('name', ['official.pth', 'own.pth', 'ema.pth'])
+@pytest.mark.parametrize('name', ['official.pth', 'own.pth', 'ema.pth', 'own.safetensors'])
 def test_runners_need_no_hook_in_the_config(name, options, folder, weights, tmp_path):
     runner = run_of(Runner, folder / name, tmp_path, **options)
     assert_equal(load(runner, training=False), weights)

@@ -272,7 +272,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(folder, tmp_path):
 
 
 def test_a_target_of_another_kind_is_refused(folder, tmp_path):
-    with pytest.raises(ValueError, match=r'converted.onnx must end in .pth, or be a folder'):
+    with pytest.raises(ValueError, match=r'converted.onnx must end in .pth or .safetensors, or b'):
         publish_mmentity(folder / 'official.pth', tmp_path / 'converted.onnx')
 
 

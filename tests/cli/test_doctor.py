@@ -15,7 +15,8 @@ from tests.conftest import ROOT
 SOUND = {
     'torch': '2.9.1', 'torchvision': '0.24.1', 'numpy': '2.4.6', 'scipy': '1.16.3',
     'pillow': '12.0.0', 'opencv-python-headless': '4.12.0.88', 'matplotlib': '3.10.7',
-    'pycocotools': '2.0.11', 'rich': '15.0.0', 'terminaltables': '3.1.10', 'mmengine': '0.10.7',
+    'pycocotools': '2.0.11', 'rich': '15.0.0', 'safetensors': '0.8.0',
+    'terminaltables': '3.1.10', 'mmengine': '0.10.7',
     'mmcv-lite': '2.1.0', 'mmdet': '3.3.0', 'mmpretrain': '1.2.0', 'mmsegmentation': '1.2.2',
     'panopticapi-lite': '0.2.0', 'huggingface-hub': '2.4.0',
     'starlette': '1.0.0', 'uvicorn': '0.54.0',

@@ -1,8 +1,9 @@
-"""Convert weights of the official release, or a backbone of ImageNet, for mmentity.
+"""Convert weights of the official release, of transformers, or a backbone of ImageNet.
 
 The weights keep their licence: those of the release are CC BY-NC 4.0, for
 non-commercial use only. --to detectron2 makes a checkpoint of mmentity into one
-that the official code reads.
+that the official code reads. A DST that ends in .safetensors gets that format, which
+checkpoints of mmentity are converted to, and from, as well.
 """
 
 import argparse
@@ -14,9 +15,15 @@ from mmentity.checkpoints.publish import Published, publish_detectron2, publish_
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``mmentity convert``."""
-    parser.add_argument('src', help='checkpoint: .pth with or without its wrapper, or .pkl')
     parser.add_argument(
-        'dst', help='.pth to write, or a folder; 8 digits of the sha256 are added to the name'
+        'src',
+        help='checkpoint: .pth with or without its wrapper, .pkl, .safetensors, or the folder of '
+        'a Mask2Former of transformers',
+    )
+    parser.add_argument(
+        'dst',
+        help='.pth or .safetensors to write, or a folder; 8 digits of the sha256 are added to the '
+        'name',
     )
     parser.add_argument('--to', choices=['mmentity', 'detectron2'], default='mmentity')
     parser.add_argument(

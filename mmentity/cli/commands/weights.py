@@ -9,9 +9,9 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from mmentity.checkpoints.errors import WeightsError
 from mmentity.checkpoints.hub import cached_file, check, fetch, record_of, terms_of
 from mmentity.checkpoints.load import LICENCE
-from mmentity.checkpoints.read import WeightsError
 from mmentity.checkpoints.releases import Release, release_of, releases
 
 
