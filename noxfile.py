@@ -63,14 +63,19 @@ CELLS = {
 }
 
 
-def run_cell(session: nox.Session, name: str) -> None:
-    """Install a cell and run the tests in it."""
-    cell = CELLS[name]
+def install_cell(session: nox.Session, cell: Cell) -> None:
+    """Install the packages of a cell."""
     session.install(
         *cell.pins, '--override', 'requirements/overrides.txt', 'pip',
         'opencv-python-headless', *cell.packages,
     )  # fmt: skip
     session.install('--no-deps', 'panopticapi-lite')
+
+
+def run_cell(session: nox.Session, name: str) -> None:
+    """Install a cell and run the tests in it."""
+    cell = CELLS[name]
+    install_cell(session, cell)
     if name == 'compiled':
         session.install('setuptools<80', 'wheel', 'ninja', 'psutil')
         session.install(
@@ -128,6 +133,16 @@ def _add_session(name: str) -> None:
 
 for cell in CELLS:
     _add_session(cell)
+
+
+@nox.session(python='3.11')
+def readers(session: nox.Session) -> None:
+    """Read our formats back with the heavy tools too, which other sessions skip."""
+    install_cell(session, Cell('3.11', ('-e.[all,dev]', 'datumaro', 'fiftyone', 'labelme')))
+    session.run(
+        'python', '-m', 'pytest', '-rs', 'tests/apis/export/formats',
+        'tests/apis/test_conversions.py', *session.posargs,
+    )  # fmt: skip
 
 
 BREAK = {

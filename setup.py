@@ -66,8 +66,11 @@ EXTRAS = {
     # the site that `make docs` builds
     'docs': ['furo', 'ipython-pygments-lexers', 'myst-parser', 'sphinx', 'sphinx-copybutton'],
     # onedl-mim has the mim of openmim without pkg_resources; psutil is for the benchmarks,
-    # tensorboard for a test of mmengine's way of logging to it
+    # tensorboard for a test of mmengine's way of logging to it; cvat-sdk, label-studio-converter
+    # and supervision read our formats, and heavier readers come with `nox -s readers`
     'dev': [
+        'cvat-sdk',
+        'label-studio-converter',
         'mypy',
         'nox[uv]',
         'onedl-mim',
@@ -79,6 +82,7 @@ EXTRAS = {
         'ray[data]',
         'ruff',
         'setuptools',
+        'supervision',
         'tensorboard',
         'transformers>=5.0',
     ],

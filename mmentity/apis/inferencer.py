@@ -20,6 +20,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmentity.apis.class_names import ENTITY
 from mmentity.apis.compiled import compile_for_prediction
 from mmentity.apis.crops import with_crops
 from mmentity.apis.inputs import (
@@ -190,6 +191,12 @@ class EntityInferencer(BaseInferencer):
     def precision(self) -> str:
         """Precision in which the network runs: the one asked for, or fp32."""
         return usable_precision((self.model.test_cfg or {}).get('precision'), self.device)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes by label; of a model that knows none, ``('entity',)``."""
+        meta = getattr(self.model, 'dataset_meta', None) or {}
+        return tuple(meta.get('classes') or ENTITY)
 
     def predict(
         self,
@@ -395,7 +402,9 @@ class EntityInferencer(BaseInferencer):
         """Predict a batch; where it fails, its images one by one."""
         try:
             samples = self.forward(self.collate_fn([loaded.packed for loaded in batch]))
-            return [_outcome(loaded, sample) for loaded, sample in zip(batch, samples)]
+            return [
+                _outcome(loaded, sample, self.classes) for loaded, sample in zip(batch, samples)
+            ]
         except Exception as error:
             if len(batch) > 1:
                 return [outcome for loaded in batch for outcome in self._predict_batch([loaded])]
@@ -457,9 +466,11 @@ def _same_size(one: Loaded, other: Union[Loaded, Outcome]) -> bool:
     return one.packed['inputs'].shape[-2:] == other.packed['inputs'].shape[-2:]
 
 
-def _outcome(loaded: Loaded, sample: DetDataSample) -> Outcome:
+def _outcome(loaded: Loaded, sample: DetDataSample, classes: Sequence[str]) -> Outcome:
     image = loaded.image
-    result = EntityResult.from_sample(sample, image.name, path=image.path, frame=image.frame)
+    result = EntityResult.from_sample(
+        sample, image.name, path=image.path, frame=image.frame, classes=classes
+    )
     return Outcome(image, replace(result.resize(*loaded.size), image=loaded.rgb))
 
 

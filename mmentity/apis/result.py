@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 from mmdet.structures import DetDataSample
 from PIL import Image
 
+from mmentity.apis.class_names import ENTITY, names_of
+from mmentity.apis.conversions import Table, fiftyone_detections, supervision_detections
 from mmentity.apis.lazy_map import LazyEntityMap
 from mmentity.structures import EntityMap
 from mmentity.structures.components import split_components
 from mmentity.structures.outlines import outlines
 from mmentity.visualization.drawing import draw_entities
+
+if TYPE_CHECKING:
+    import fiftyone
+    import supervision
 
 ORDERS = ('score', 'area', 'position')
 
@@ -35,6 +41,7 @@ class EntityResult:
         path: File of the image, where it has one.
         frame: Number of the frame in a video.
         image: The image itself, uint8 RGB ``(H, W, 3)``, where it was kept.
+        classes: Names of the classes by label.
 
     Examples:
         >>> result = inferencer.predict('street.jpg').select(score_thr=0.5)
@@ -51,6 +58,7 @@ class EntityResult:
     path: Optional[str] = None
     frame: Optional[int] = None
     image: Optional[np.ndarray] = None
+    classes: Sequence[str] = ENTITY
 
     @classmethod
     def from_sample(cls, sample: DetDataSample, name: str = '', **more: Any) -> 'EntityResult':
@@ -59,7 +67,7 @@ class EntityResult:
         Args:
             sample: Sample with ``pred_entity_map`` and ``pred_instances``.
             name: Name of the image.
-            **more: ``path``, ``frame`` and ``image``.
+            **more: ``path``, ``frame``, ``image`` and ``classes``.
         """
         instances = sample.pred_instances.cpu().numpy()
         rows = np.flatnonzero(instances.areas)
@@ -229,6 +237,50 @@ class EntityResult:
                 ]
             )
         return polygons
+
+    def class_names(self) -> list[str]:
+        """Return the name of the class of each entity, distinct where a table repeats names.
+
+        Raises:
+            ValueError: If a label has no class.
+        """
+        return names_of(self.labels.tolist(), self.classes)
+
+    def to_supervision(self) -> 'supervision.Detections':
+        """Return the entities as ``supervision.Detections``, one byte for each entity and pixel.
+
+        Boxes are xyxy in px with right and bottom exclusive; ``data['class_name']`` has the
+        names of the classes.
+
+        Raises:
+            ImportError: If supervision is not installed.
+            ValueError: If a label has no class.
+
+        Examples:
+            >>> detections = inferencer.predict('street.jpg').to_supervision()
+            >>> detections[detections.area > 400].mask.shape
+        """
+        return supervision_detections(self._table(), self.masks())
+
+    def to_fiftyone(self) -> 'fiftyone.Detections':
+        """Return the entities as ``fiftyone.Detections``, with the mask of each inside its box.
+
+        ``index`` is the id in :attr:`entity_map`, ``confidence`` the score.
+
+        Raises:
+            ImportError: If FiftyOne is not installed.
+            ValueError: If a label has no class.
+
+        Examples:
+            >>> sample = fiftyone.Sample('street.jpg')
+            >>> sample['entities'] = inferencer.predict('street.jpg').to_fiftyone()
+        """
+        boxes = self.boxes_xyxy_px.tolist()
+        masks = [self.lazy_map.mask(row, box) for row, box in enumerate(boxes)]
+        return fiftyone_detections(self._table(), masks, self.height, self.width)
+
+    def _table(self) -> Table:
+        return Table(self.boxes_xyxy_px, self.scores, self.labels, self.class_names())
 
     def cutouts(self, image: Optional[np.ndarray] = None) -> Iterator[np.ndarray]:
         """Cut each entity out of the image, with the rest of its box transparent.

@@ -6,6 +6,7 @@ from mmentity.apis.export import FORMATS, PRESETS, OutputOptions, Preset
 from mmentity.apis.export.layout import FIELDS
 from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS, read_names, read_size
 from mmentity.apis.result import ORDERS
+from mmentity.cli.format_options import format_options
 from mmentity.datasets.images import DEPTHS
 
 # so that what a preset switches on can be switched off
@@ -128,6 +129,7 @@ def output_options(args: argparse.Namespace, preset: Preset) -> OutputOptions:
         sheet=args.contact_sheet,
         sequence=args.sequence,
         layout=args.layout,
+        **format_options(args),
         # the pattern of the user places all files, not only those of the preset's
         beside='' if args.layout else None,
     )

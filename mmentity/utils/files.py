@@ -5,9 +5,14 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Optional, Union
+
+try:
+    import fcntl
+except ImportError:  # not on Windows: nobody waits
+    fcntl = None  # type: ignore[assignment]
 
 # files that are taken for images, in lower case
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
@@ -53,6 +58,27 @@ def whole_file(
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_folder(folder: Union[str, Path]) -> Iterator[None]:
+    """Wait until no other process holds the folder, and hold it.
+
+    On disks that know no locks, as some of the network, nobody waits.
+
+    Args:
+        folder: A folder that exists; nothing is written into it.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def printable(text: str) -> str:

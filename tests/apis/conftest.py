@@ -93,16 +93,17 @@ def contents(out):
     }
 
 
-def make_result(ids, scores, name='0', **more):
-    """A result of a hand-drawn map; scores descend."""
+def make_result(ids, scores, name='0', classes=('entity',), **more):
+    """A result of a hand-drawn map; scores descend, classes come in turn."""
     entities = EntityMap(np.asarray(ids, dtype=np.int32), len(scores))
     return EntityResult(
         name,
         LazyEntityMap(entities),
         np.asarray(scores, dtype=np.float32),
-        np.zeros(len(scores), dtype=np.int64),
+        np.arange(len(scores)) % len(classes),
         entities.boxes_xyxy_px,
         entities.areas,
+        classes=classes,
         **more,
     )
 

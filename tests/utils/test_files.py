@@ -1,6 +1,8 @@
+import threading
+
 import pytest
 
-from mmentity.utils.files import whole_file
+from mmentity.utils.files import lock_folder, whole_file
 
 
 def test_file_appears_under_its_name_with_missing_folders(tmp_path):
@@ -35,3 +37,22 @@ def test_a_scratch_folder_keeps_the_place_of_the_file_clean(tmp_path):
         assert list(path.parent.iterdir()) == []
     assert path.read_text() == 'whole'
     assert list(scratch.iterdir()) == []
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path):
+    held, done = threading.Event(), []
+
+    def wait_for_it():
+        held.wait()
+        with lock_folder(tmp_path):
+            done.append('second')
+
+    other = threading.Thread(target=wait_for_it)
+    other.start()
+    with lock_folder(tmp_path):
+        held.set()
+        other.join(0.2)
+        done.append('first')
+    other.join()
+    assert done == ['first', 'second']
+    assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from mmentity.apis.export.layout import WHOLE_RUN_FILES
 from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.inputs import InputImage, Source
 from mmentity.apis.sources import Video, frame_name
@@ -89,6 +90,7 @@ def _fields(image: InputImage, options: OutputOptions) -> dict[str, str]:
 def check_files(listed: Iterable[Source], options: OutputOptions) -> None:
     """Raise a ValueError that names two inputs if both would be written to the same file."""
     seen: dict[str, Source] = {}
+    of_all = {file for key in options.formats for file in WHOLE_RUN_FILES.get(key, ())}
     for source in listed:
         for image in _samples(source):
             try:
@@ -96,6 +98,11 @@ def check_files(listed: Iterable[Source], options: OutputOptions) -> None:
             except SampleError:
                 continue  # it fails by itself
             for file in files:
+                if file in of_all:
+                    raise ValueError(
+                        f'{source.path or source.name} would be written as {file}, which is the '
+                        'file of all images together; give a --layout with a folder, or rename it'
+                    )
                 other = seen.setdefault(file, source)
                 if other is not source:
                     raise ValueError(_clash(other, source, file))

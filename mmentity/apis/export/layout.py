@@ -48,7 +48,19 @@ PLACES = {
     'cutout': Place('cutout', ''),
     'sheet': Place('contact_sheet/entities', '.jpg'),
     'sheet_image': Place('contact_sheet/images', '.jpg'),
+    'coco': Place('coco', '.json'),
+    'panoptic': Place('panoptic', '.png'),
+    'labelme': Place('labelme', '.json'),
+    'cvat': Place('cvat', '.xml'),
+    'labelstudio': Place('labelstudio', '.json'),
     'sidecar': Place('entities', '.json'),
+}
+# files of all images together, in the output folder
+WHOLE_RUN_FILES = {
+    'coco': ('coco.json',),
+    'panoptic': ('panoptic.json',),
+    'cvat': ('cvat.xml',),
+    'labelstudio': ('labelstudio.json', 'labelstudio.xml'),
 }
 
 
@@ -68,7 +80,7 @@ def build_patterns(main: str, layout: str, beside: str) -> dict[str, str]:
     layout = _check(layout, 'layout')
     suffix = PLACES[main].suffix
     bare = layout[: -len(suffix)] if suffix and layout.lower().endswith(suffix) else layout
-    other = re.search(r'\.(?:png|npz|json|jpg)$', bare.lower())
+    other = re.search(r'\.(?:png|npz|json|jpg|xml)$', bare.lower())
     if other:
         raise ValueError(
             f'layout is {layout!r}, but it places {main}, of which files end in '

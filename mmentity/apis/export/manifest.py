@@ -6,6 +6,7 @@ import json
 import platform
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -94,10 +95,13 @@ class Manifest:
 
     def write(self, finished: bool) -> None:
         """Write the record as it stands."""
-        installed = {module: installed_version(module) for module in VERSIONS}
         record = {
             **self.origin,
-            'versions': {'mmentity': __version__, 'python': platform.python_version(), **installed},
+            'versions': {
+                'mmentity': __version__,
+                'python': platform.python_version(),
+                **_installed(),
+            },
             'started': _clock(self.started),
             'finished': _clock(time.time()) if finished else None,
             'seconds': round(time.time() - self.started, 1),
@@ -141,6 +145,11 @@ def _decisive(record: dict[str, Any]) -> dict[str, Any]:
         **{key: record.get(key) for key in DECISIVE},
         **{key: value for key, value in outputs.items() if key not in FREE_OUTPUTS},
     }
+
+
+@cache
+def _installed() -> dict[str, Optional[str]]:
+    return {module: installed_version(module) for module in VERSIONS}
 
 
 def _clock(seconds: float) -> str:

@@ -8,7 +8,22 @@ from typing import Any, Optional
 from mmentity.apis.export.layout import DEFAULT, build_patterns
 from mmentity.apis.result import ORDERS
 
-FORMATS = ('idmap', 'rle', 'npz', 'overlay', 'cutout')
+FORMATS = (
+    'idmap',
+    'rle',
+    'npz',
+    'overlay',
+    'cutout',
+    'coco',
+    'panoptic',
+    'labelme',
+    'cvat',
+    'labelstudio',
+)
+# those that show the file of an image, which is not resized
+SHOW_IMAGE_FILES = ('labelme', 'cvat', 'labelstudio')
+WITH_POLYGONS = ('coco', 'labelme')
+LOCAL_FILES = '/data/local-files/?d='
 IDS = ('dense', 'rank')
 ID_DTYPES = ('auto', 'uint8', 'uint16')
 DRAWN = ('fill', 'contours', 'ids', 'scores', 'legend', 'side-by-side')
@@ -47,6 +62,10 @@ class OutputOptions:
         beside: Pattern with ``{format}`` of the other formats; by default they go
             into a folder of each format, and there as ``layout`` says.
         sequence: Name of the sequence; by default that of its folder.
+        polygons: Whether coco and labelme have polygons along the borders of pixels
+            instead of masks.
+        image_url: What addresses of images in labelstudio begin with; by default those of
+            its local files, below the folder that it serves.
 
     Raises:
         ValueError: If a value is none of the above.
@@ -71,6 +90,8 @@ class OutputOptions:
     layout: str = DEFAULT
     beside: str = ''
     sequence: Optional[str] = None
+    polygons: bool = False
+    image_url: str = LOCAL_FILES
 
     def __post_init__(self) -> None:
         for name in self.formats:
@@ -98,7 +119,22 @@ class OutputOptions:
             raise ValueError(f'sequence is {self.sequence!r}; it is the name of one folder')
         if not self.formats:
             raise ValueError(f'format is empty; name some of {", ".join(FORMATS)}')
+        self._check_formats()
         _ = self.patterns  # raises where they are wrong
+
+    def _check_formats(self) -> None:
+        shown = [name for name in self.formats if name in SHOW_IMAGE_FILES]
+        if shown and self.size is not None:
+            raise ValueError(
+                f'format {", ".join(shown)} lays the entities over the files of the images, which '
+                'resize does not change; drop resize, or write coco, panoptic or idmap'
+            )
+        for option, is_set, formats in (
+            ('polygons', self.polygons, WITH_POLYGONS),
+            ('image-url', self.image_url != LOCAL_FILES, ('labelstudio',)),
+        ):
+            if is_set and set(formats).isdisjoint(self.formats):
+                raise ValueError(f'{option} is of the format {" or ".join(formats)}; name it too')
 
     @cached_property
     def patterns(self) -> dict[str, str]:

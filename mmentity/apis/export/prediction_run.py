@@ -1,6 +1,5 @@
 """One run over many images: load, predict, write, resume."""
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,12 +7,12 @@ from typing import Any, Optional, Union
 
 from mmengine.logging import MMLogger
 
-from mmentity.apis.export.contact_sheet import write_contact_sheet
 from mmentity.apis.export.existing import ExistingFiles
 from mmentity.apis.export.file_names import check_files, sequence_of
-from mmentity.apis.export.layout import fields_of, glob_of
+from mmentity.apis.export.layout import fields_of
 from mmentity.apis.export.manifest import Manifest, origin_of
 from mmentity.apis.export.options import OutputOptions, RunOptions
+from mmentity.apis.export.whole_run import WholeRunFiles
 from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.export.writing import load_options, write_outcomes
 from mmentity.apis.inferencer import EntityInferencer
@@ -95,8 +94,8 @@ class PredictionRun:
             manifest.write(finished=False)
             try:
                 self._predict(inferencer, ResultWriter(self.out, scratch, self.outputs), manifest)
-                if self.outputs.sheet:
-                    write_contact_sheet(self.out, self._sidecars(), manifest.failures, scratch)
+                files = WholeRunFiles(self.out, scratch, self.outputs, inferencer.classes)
+                files.write(manifest.failures)
             except BaseException:
                 manifest.write(finished=False)
                 raise
@@ -166,10 +165,3 @@ class PredictionRun:
         if self.options.shard[1] > 1:
             name += '.{}-of-{}'.format(*self.options.shard)
         return self.out / f'{name}.json'
-
-    def _sidecars(self) -> Iterator[dict[str, Any]]:
-        """Read the sidecars of this run and of others, as of other shards."""
-        for path in sorted(self.out.glob(glob_of(self.outputs.patterns['sidecar']))):
-            record = json.loads(path.read_text())
-            if isinstance(record, dict) and 'files' in record:
-                yield record

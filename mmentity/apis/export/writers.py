@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from mmentity.apis.export.formats import ENCODERS
 from mmentity.apis.export.numbering import NumberedResult, encode_image, number_entities
 from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.export.overlays import draw_overlay, draw_thumbnails
@@ -94,7 +95,7 @@ class ResultWriter:
             OSError: If a file cannot be written.
         """
         numbered = number_entities(result, self.options)
-        content = self._encode(numbered)
+        content = self._encode(numbered, files)
         # the sidecar of an earlier run says that its files are complete
         (self.out / files['sidecar']).unlink(missing_ok=True)
         try:
@@ -110,7 +111,7 @@ class ResultWriter:
             raise
         return len(numbered.ids)
 
-    def _encode(self, numbered: NumberedResult) -> dict[str, bytes]:
+    def _encode(self, numbered: NumberedResult, files: dict[str, str]) -> dict[str, bytes]:
         """Encode the files of all formats but cutouts, of which there may be many."""
         options = self.options
         encoders = {
@@ -120,6 +121,10 @@ class ResultWriter:
             'overlay': lambda: encode_image('.jpg', draw_overlay(numbered, options.drawn)),
         }
         content = {key: encoders[key]() for key in options.formats if key in encoders}
+        for key in options.formats:
+            if key in ENCODERS:
+                folder = os.path.dirname(self.out / files[key])
+                content[key] = ENCODERS[key](numbered, options, folder)
         if options.sheet:
             for key, img in draw_thumbnails(numbered.result).items():
                 content[key] = encode_image('.jpg', img, quality=85)

@@ -29,6 +29,7 @@ from mmentity.apis.export.one_image import DRAWN as DRAWN_OF_ONE
 from mmentity.apis.inferencer import LOADERS
 from mmentity.apis.inputs import ListOptions
 from mmentity.cli.arguments import DEFAULT_MODEL, add_config_options, add_model_arguments
+from mmentity.cli.format_options import add_format_arguments
 from mmentity.cli.model_weights import weights_of
 from mmentity.cli.predict_options import (
     add_input_arguments,
@@ -50,6 +51,8 @@ OF_RUNS = (
     'layout',
     'contact_sheet',
     'sequence',
+    'polygons',
+    'image_url',
     'skip_existing',
 )
 
@@ -87,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_input_arguments(parser)
     add_output_arguments(parser)
+    add_format_arguments(parser)
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
         '--workers', type=int, default=2, help='threads that read and that write; default: 2'

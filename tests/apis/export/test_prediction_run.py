@@ -366,6 +366,8 @@ class Handmade:
 
     show_progress = False
 
+    classes = ('entity',)
+
     def __init__(self, inferencer):
         self.cfg, self.device, self.precision = inferencer.cfg, inferencer.device, 'fp32'
 
