@@ -20,7 +20,7 @@ $(VENV)/.ready: $(wildcard requirements/*) setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet -c requirements/constraints.txt uv
 	$(INSTALL) --override requirements/overrides.txt opencv-python-headless -e '.[all,dev]'
-	$(INSTALL) --no-deps panopticapi-lite
+	$(INSTALL) --no-deps panopticapi-lite trackeval tabulate
 	$(BIN)/mmentity doctor
 	touch $@
 

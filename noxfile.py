@@ -69,7 +69,7 @@ def install_cell(session: nox.Session, cell: Cell) -> None:
         *cell.pins, '--override', 'requirements/overrides.txt', 'pip',
         'opencv-python-headless', *cell.packages,
     )  # fmt: skip
-    session.install('--no-deps', 'panopticapi-lite')
+    session.install('--no-deps', 'panopticapi-lite', 'trackeval', 'tabulate')
 
 
 def run_cell(session: nox.Session, name: str) -> None:

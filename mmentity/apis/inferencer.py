@@ -372,22 +372,33 @@ class EntityInferencer(BaseInferencer):
         """Draw results over their RGB images; part of mmengine's interface."""
         return [np.asarray(result.draw(image)) for image, result in zip(inputs, preds)]
 
+    def read(self, image: InputImage, size: Optional[tuple[int, int]] = None) -> dict[str, Any]:
+        """Read one image as the network gets it, without views.
+
+        Args:
+            image: What to read.
+            size: As in :class:`LoadOptions`.
+
+        Returns:
+            ``img``, uint8 BGR ``(H0, W0, 3)``, and what the loader adds.
+        """
+        if image.error is not None:
+            raise image.error
+        results: dict[str, Any] = {'img_path': image.path, 'img_id': image.name}
+        if image.content is None:
+            results = self.loader(results)
+        else:
+            depth = getattr(self.loader, 'depth', 'auto')
+            results['img'] = to_bgr(image.content, depth, image.place)
+        if size is not None:
+            # the arithmetic of the scripts that resize so, which is not Pillow's
+            results['img'] = cv2.resize(results['img'], size[::-1], interpolation=cv2.INTER_NEAREST)
+        return results
+
     def _load(self, image: InputImage, options: LoadOptions) -> Union[Loaded, Outcome]:
         """Load one image and make the views that the network sees."""
         try:
-            if image.error is not None:
-                raise image.error
-            results: dict[str, Any] = {'img_path': image.path, 'img_id': image.name}
-            if image.content is None:
-                results = self.loader(results)
-            else:
-                depth = getattr(self.loader, 'depth', 'auto')
-                results['img'] = to_bgr(image.content, depth, image.place)
-            if options.size is not None:
-                # the arithmetic of the scripts that resize so, which is not Pillow's
-                results['img'] = cv2.resize(
-                    results['img'], options.size[::-1], interpolation=cv2.INTER_NEAREST
-                )
+            results = self.read(image, options.size)
             height, width = results['img'].shape[:2]
             rgb = np.ascontiguousarray(results['img'][..., ::-1]) if options.keep_image else None
             if options.max_side is not None:

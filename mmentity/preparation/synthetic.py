@@ -120,17 +120,17 @@ def draw_scene(rng: np.random.Generator, options: DemoOptions) -> DrawnScene:
 
     def paint(kind: Appearance, mask: np.ndarray, is_thing: bool) -> None:
         kinds.append(kind)
-        img[mask] = _colours(rng, kind, x[mask] / unit, y[mask] / unit, is_thing)
+        img[mask] = colours(rng, kind, x[mask] / unit, y[mask] / unit, is_thing)
         ids[mask] = len(kinds)
 
-    for mask in _stuff_regions(rng, x / width, y / height):
+    for mask in stuff_regions(rng, x / width, y / height):
         paint(STUFF[rng.integers(len(STUFF))], mask, is_thing=False)
     for size in _thing_sizes(rng, options.num_things):
         kind, shape = THINGS[rng.integers(len(THINGS))]
         centre = rng.uniform(0.05, 0.95, 2) * (width, height)
         angle = rng.uniform(0, np.pi)
         dx, dy = (x - centre[0]) / (size * unit), (y - centre[1]) / (size * unit)
-        mask = shape(rng, *_rotate(dx, dy, angle))
+        mask = shape(rng, *rotate(dx, dy, angle))
         if mask.any():
             paint(kind, mask, is_thing=True)
 
@@ -152,7 +152,7 @@ def _thing_sizes(rng: np.random.Generator, num_things: Sequence[int]) -> np.ndar
     return np.append(np.sort(usual)[::-1], rng.uniform(0.06, 0.08))
 
 
-def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+def stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     """Cut the image by one or two wavy lines into bands."""
     cuts = np.sort(rng.uniform(0.2, 0.8, rng.integers(1, 3)))
     slope = rng.uniform(-0.25, 0.25)
@@ -162,7 +162,7 @@ def _stuff_regions(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> li
     return [band == k for k in range(len(cuts) + 1) if (band == k).any()]
 
 
-def _colours(
+def colours(
     rng: np.random.Generator, kind: Appearance, x: np.ndarray, y: np.ndarray, is_thing: bool
 ) -> np.ndarray:
     """RGB 0..255 of pixels, two tones of a hue mixed by the texture and lit from one side.
@@ -176,13 +176,14 @@ def _colours(
     value = rng.uniform(0.55, 0.95)
     light_tone = np.array(colorsys.hsv_to_rgb(hue, saturation, value))
     dark_tone = np.array(colorsys.hsv_to_rgb((hue + 0.04) % 1, saturation, value * darker))
-    u, v = _rotate(x, y, rng.uniform(0, np.pi))
+    u, v = rotate(x, y, rng.uniform(0, np.pi))
     mix = kind.texture(rng, u, v)[:, None]
     light = 1 + rng.uniform(-0.4, 0.4) * (x - x.mean())[:, None]
     return 255 * light * (mix * light_tone + (1 - mix) * dark_tone)
 
 
-def _rotate(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+def rotate(x: np.ndarray, y: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Turn coordinates by an angle in radians."""
     cos, sin = np.cos(angle), np.sin(angle)
     return cos * x + sin * y, cos * y - sin * x
 

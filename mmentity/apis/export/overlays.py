@@ -9,6 +9,7 @@ from PIL import Image
 from mmentity.apis.export.numbering import NumberedResult
 from mmentity.apis.result import EntityResult
 from mmentity.structures import EntityMap
+from mmentity.structures.palette import colours_of
 from mmentity.visualization.drawing import draw_entities, painted_colours, side_by_side
 from mmentity.visualization.legend import draw_legend
 
@@ -27,6 +28,8 @@ class Preview(NamedTuple):
 def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     """Draw the entities over their image, uint8 RGB, at most ``LONGEST_SIDE`` px.
 
+    The colour of an entity is that of its id, the same in each image.
+
     Args:
         numbered: Entities, with their image.
         drawn: Some of ``options.DRAWN``.
@@ -39,20 +42,22 @@ def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     }
     texts = [' '.join(t) for t in zip(*(columns[name] for name in columns if name in drawn))]
     alpha = 0.55 if 'fill' in drawn else 0.0
-    overlay = draw_entities(image, entities, alpha, 'contours' in drawn, texts or None)
+    colours = colours_of(np.append(0, numbered.ids))
+    overlay = draw_entities(image, entities, alpha, 'contours' in drawn, texts or None, colours)
     if 'side-by-side' in drawn:
         overlay = side_by_side((image, overlay), ('image', f'{len(result)} entities'))
     if 'legend' in drawn:
-        painted = painted_colours(image, entities, alpha)
+        painted = painted_colours(image, entities, alpha, colours)
         legend = draw_legend(numbered.ids, result.scores, result.areas, painted, len(overlay))
         overlay = np.hstack([overlay, legend])
     return overlay
 
 
-def draw_thumbnails(result: EntityResult) -> dict[str, np.ndarray]:
+def draw_thumbnails(numbered: NumberedResult) -> dict[str, np.ndarray]:
     """Draw the two small images of a contact sheet, uint8 RGB, by format."""
-    image, entities = shrink(result, THUMBNAIL_SIDE)
-    return {'sheet': draw_entities(image, entities), 'sheet_image': image}
+    image, entities = shrink(numbered.result, THUMBNAIL_SIDE)
+    colours = colours_of(np.append(0, numbered.ids))
+    return {'sheet': draw_entities(image, entities, colours=colours), 'sheet_image': image}
 
 
 def shrink(result: EntityResult, longest: int) -> Preview:

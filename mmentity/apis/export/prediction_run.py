@@ -15,7 +15,7 @@ from mmentity.apis.export.options import OutputOptions, RunOptions
 from mmentity.apis.export.whole_run import WholeRunFiles
 from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.export.writing import load_options, write_outcomes
-from mmentity.apis.inferencer import EntityInferencer
+from mmentity.apis.inferencer import EntityInferencer, Outcome
 from mmentity.apis.inputs import (
     InputImage,
     Inputs,
@@ -114,9 +114,7 @@ class PredictionRun:
     def _predict(
         self, inferencer: EntityInferencer, writer: ResultWriter, manifest: Manifest
     ) -> None:
-        outcomes = inferencer.outcomes(
-            self._missing(manifest), load_options(self.options, self.outputs)
-        )
+        outcomes = self._outcomes(inferencer, manifest)
         if inferencer.show_progress:
             outcomes = show_progress(outcomes, self._count(), inferencer.progress_label)
         # closed, so that on an interruption what has not begun is dropped at once
@@ -127,6 +125,12 @@ class PredictionRun:
                     MMLogger.get_current_instance().warning(f'failed: {reason}')
                 else:
                     manifest.summary.add(done)
+
+    def _outcomes(self, inferencer: EntityInferencer, manifest: Manifest) -> Iterator[Outcome]:
+        """Predict what is missing."""
+        return inferencer.outcomes(
+            self._missing(manifest), load_options(self.options, self.outputs)
+        )
 
     def _missing(self, manifest: Manifest) -> Iterator[InputImage]:
         """Go through the images of this shard whose files do not exist."""

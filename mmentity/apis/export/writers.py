@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class ResultWriter:
 
     def write(
         self,
-        result: EntityResult,
+        result: Union[EntityResult, NumberedResult],
         files: dict[str, str],
         source: Optional[dict[str, Any]] = None,
     ) -> int:
@@ -83,7 +83,7 @@ class ResultWriter:
         Where this fails, no file of the image stays behind.
 
         Args:
-            result: What was predicted.
+            result: What was predicted; it is filtered and numbered unless that is done.
             files: Path of each format below the output folder.
             source: What the image is, for the sidecar.
 
@@ -94,7 +94,10 @@ class ResultWriter:
             ValueError: If the ids do not fit their type.
             OSError: If a file cannot be written.
         """
-        numbered = number_entities(result, self.options)
+        if isinstance(result, EntityResult):
+            numbered = number_entities(result, self.options)
+        else:
+            numbered = result
         content = self._encode(numbered, files)
         # the sidecar of an earlier run says that its files are complete
         (self.out / files['sidecar']).unlink(missing_ok=True)
@@ -126,7 +129,7 @@ class ResultWriter:
                 folder = os.path.dirname(self.out / files[key])
                 content[key] = ENCODERS[key](numbered, options, folder)
         if options.sheet:
-            for key, img in draw_thumbnails(numbered.result).items():
+            for key, img in draw_thumbnails(numbered).items():
                 content[key] = encode_image('.jpg', img, quality=85)
         return content
 

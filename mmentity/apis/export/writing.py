@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Generator, Iterable
 from functools import partial
-from typing import Union
+from typing import Any, Union
 
 from mmentity.apis.export.existing import source_of
 from mmentity.apis.export.file_names import files_of
@@ -40,7 +40,8 @@ def write_outcomes(
     """Write the files of images, in threads while the network computes the next ones.
 
     Args:
-        outcomes: What :meth:`EntityInferencer.outcomes` gives.
+        outcomes: What :meth:`EntityInferencer.outcomes` gives; a third value is a result that
+            is filtered and numbered already.
         writer: Writer of the output folder.
         workers: Threads; 0 writes while the network waits.
 
@@ -53,13 +54,14 @@ def write_outcomes(
     return map_in_background(partial(_write, writer), outcomes, workers, workers)
 
 
-def _write(writer: ResultWriter, outcome: Outcome) -> Written:
+def _write(writer: ResultWriter, outcome: Any) -> Written:
     """Write the files of one image; an error of one image does not stop the others."""
-    image, result = outcome
+    # the last value is the result, or that result numbered already
+    image, result, content = outcome[0], outcome[1], outcome[-1]
     if isinstance(result, Exception):
         return image, result
     try:
-        number = writer.write(result, files_of(image, writer.options), source_of(image))
+        number = writer.write(content, files_of(image, writer.options), source_of(image))
     except OSError as error:
         if error.errno in OUTPUT_ERRORS:
             raise

@@ -19,7 +19,6 @@ from PIL import Image
 from mmentity.apis import EntityInferencer
 from mmentity.apis.export import (
     OneImage,
-    PredictionRun,
     Preset,
     RunOptions,
     read_preset,
@@ -37,6 +36,7 @@ from mmentity.cli.predict_options import (
     output_options,
     shard,
 )
+from mmentity.cli.track_options import add_track_arguments, build_run
 from mmentity.models.precision import DTYPES
 from mmentity.utils.shipped_configs import get_config
 
@@ -54,6 +54,7 @@ OF_RUNS = (
     'polygons',
     'image_url',
     'skip_existing',
+    'track',
 )
 
 
@@ -91,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_input_arguments(parser)
     add_output_arguments(parser)
     add_format_arguments(parser)
+    add_track_arguments(parser)
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
         '--workers', type=int, default=2, help='threads that read and that write; default: 2'
@@ -112,9 +114,9 @@ def run(args: argparse.Namespace) -> int:
     options = RunOptions(args.batch_size, args.workers, args.every, args.shard, args.skip_existing)
     names = _names_of_list(args)
     listing = ListOptions(args.recursive, args.frames, args.root, keep_missing=names is not None)
-    prediction_run = PredictionRun(
+    prediction_run = build_run(
+        args,
         args.inputs if names is None else names,
-        args.out,
         output_options(args, preset),
         options,
         listing,
