@@ -30,8 +30,9 @@ demo: setup
 demo-tasks: setup
 	$(BIN)/python tools/demo.py $(foreach task,instance semantic panoptic,$(task) majority-$(task))
 
+# a process for each core, of one thread: most tests are too small for more
 test: setup
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 # nothing but the installation needs the network
 docs: $(VENV)/.docs

@@ -83,8 +83,12 @@ def run_cell(session: nox.Session, name: str) -> None:
         )
     report = Path(session.create_tmp()).resolve() / 'tests.xml'
     session.run(
-        'python', '-m', 'pytest', f'--junitxml={report}', *session.posargs,
-        env={'PATH': os.pathsep.join([*session.bin_paths, os.environ['PATH']])},
+        'python', '-m', 'pytest', '-n', 'auto', '--dist', 'loadfile', f'--junitxml={report}',
+        *session.posargs,
+        env={
+            'OMP_NUM_THREADS': '1',
+            'PATH': os.pathsep.join([*session.bin_paths, os.environ['PATH']]),
+        },
         success_codes=[0] if session.posargs else [0, 1],
     )  # fmt: skip
     if not session.posargs and 'CI' not in os.environ:

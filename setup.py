@@ -79,6 +79,7 @@ EXTRAS = {
         'pre-commit',
         'psutil',
         'pytest',
+        'pytest-xdist',
         'ray[data]',
         'ruff',
         'setuptools',

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from PIL import Image
 from mmentity.preparation.synthetic import DemoOptions, make_demo_data
 from tests.conftest import ROOT
 
-DEMO = runpy.run_path(str(ROOT / 'tools/demo.py'))
+STAGES = runpy.run_path(str(ROOT / 'tools/demo_stages.py'))
 FIRST = 'mask2former_swin-nano_demo'
 SECOND = ('mask2former_swin-nano_demo_finetune', 'cropformer_swin-nano_demo')
 TINY = """
@@ -62,10 +63,8 @@ def test_from_nothing_to_the_table_and_again(folder):
     for number, title in enumerate(
         ('Mask2Former from nothing', 'Mask2Former from it', 'CropFormer from it'), start=1
     ):
-        progress = (
-            rf'stage {number} of 3, {title}: 0 min left, .* min for all stages; iteration 4 of 4'
-        )
-        assert re.search(progress, done.stdout)
+        assert re.search(rf'stage {number} of 3, {title}: iteration 4 of 4, loss .*', done.stdout)
+    assert re.search(r'0 min for all; .*, 0 min left', done.stdout)
     table = [line.split('|')[1].strip() for line in done.stdout.splitlines() if '|' in line]
     assert table[-4:] == [
         'demo validation set, entity, %',
@@ -98,16 +97,45 @@ def test_from_nothing_to_the_table_and_again(folder):
 
 
 def test_stages_come_after_those_that_they_begin_with():
-    predictors = [DEMO['PREDICTORS'][name] for name in ('CropFormer', 'whole-image')]
-    assert [stage.config for stage in DEMO['stages_of'](predictors)] == [FIRST, SECOND[1]]
-    assert DEMO['stages_of']([predictors[1]]) == []
+    assert [stage.config for stage in STAGES['stages_of']([SECOND[1]])] == [FIRST, SECOND[1]]
+    assert STAGES['stages_of']([]) == []
 
 
 def test_progress_tells_the_time_left(folder):
-    stages = DEMO['stages_of']([DEMO['PREDICTORS']['CropFormer']])
-    # 2 of 4 iterations of a minute; then 4 that take 2.1 as long
-    text = DEMO['progress'](stages, 0, {'step': 2, 'time': 60.0, 'loss': 3.14159})
-    assert text == '2 min left, 10.5 min for all stages; iteration 2 of 4, loss 3.14'
+    first, plain, crops = stages = STAGES['stages_of'](SECOND)
+    # 2 of 4 iterations of a minute; then 4 that take 1 and 2.1 minutes, side by side or in turn
+    rows = {first: {'step': 2, 'time': 60.0, 'loss': 3.14159}}
+    text = STAGES['progress'](stages, rows, [plain, crops], 2)
+    assert text == (
+        '10.5 min for all; stage 1 of 3, Mask2Former from nothing: iteration 2 of 4, '
+        'loss 3.14, 2 min left'
+    )
+    assert STAGES['progress'](stages, rows, [plain, crops], 1).startswith('14.5 min for all')
+    rows = {stage: {'step': 3, 'time': 60.0 * stage.cost, 'loss': 1.0} for stage in (plain, crops)}
+    text = STAGES['progress'](stages, rows, [], 2)
+    assert text.startswith('2.5 min for all; stage 2 of 3')
+    assert 'stage 3 of 3' in text
+
+
+def test_a_failure_ends_those_that_run_beside_it(folder, monkeypatch):
+    """The one that fails is named, and what runs beside it is interrupted, not left behind."""
+    started = []
+
+    def launch(arguments, log, title, **env):
+        endless = SECOND[0] in arguments[1]
+        code = 'import time; time.sleep(600)' if endless else 'raise SystemExit("no such file")'
+        log.parent.mkdir(parents=True)
+        with log.open('w') as output:
+            started.append(subprocess.Popen([sys.executable, '-c', code], stderr=output))
+        return started[-1]
+
+    monkeypatch.setitem(STAGES['train'].__globals__, '_launch', launch)
+    (folder / f'work_dirs/{FIRST}').mkdir(parents=True)
+    (folder / f'work_dirs/{FIRST}/iter_4.pth').touch()
+    message = '^no such file\nstage 3 of 3, CropFormer from it failed; its output is in work_dirs'
+    with pytest.raises(SystemExit, match=message):
+        STAGES['train'](STAGES['stages_of'](SECOND), together=2)
+    assert [process.returncode for process in started] == [-signal.SIGINT, 1]
 
 
 def test_other_weights_than_those_of_the_first_stage_are_refused(folder):
@@ -117,4 +145,4 @@ def test_other_weights_than_those_of_the_first_stage_are_refused(folder):
         path.write_text((folder / f'configs/demo/{SECOND[1]}.py').read_text())
     os.utime(second / f'{SECOND[1]}.py', (1, 1))
     with pytest.raises(SystemExit, match='is older than work_dirs/mask2former'):
-        DEMO['check_work_dir'](DEMO['STAGES'][SECOND[1]])
+        STAGES['check_work_dir'](STAGES['STAGES'][SECOND[1]])

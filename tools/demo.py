@@ -6,15 +6,13 @@ What is finished is not done again; what was interrupted is resumed.
 import argparse
 import json
 import pickle
-import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
+from demo_stages import FIRST, RUNS, STAGES, Stage, run, say, stages_of, train
 from mmengine.config import Config
 from PIL import Image
 from terminaltables import AsciiTable
@@ -25,15 +23,12 @@ from mmentity.preparation.synthetic import make_demo_data
 from mmentity.structures import EntityMap
 from mmentity.utils.files import whole_file
 from mmentity.visualization.comparison import best_ious, draw_comparison
-from mmentity.visualization.curves import draw_branches, read_scalars
+from mmentity.visualization.curves import draw_branches
 
 DATA = 'data/entityseg_demo'
-RUNS = Path('work_dirs')
 OUT = RUNS / 'demo'
 # of a predicted entity that is drawn
 SCORE_THR = 0.5
-# settings that a work directory must share with its config, or it is of another recipe
-RECIPE = ('model', 'train_dataloader', 'optim_wrapper', 'param_scheduler', 'train_cfg')
 
 
 class Predictor(NamedTuple):
@@ -50,56 +45,11 @@ class Predictor(NamedTuple):
     baseline: bool = False
 
 
-class Stage(NamedTuple):
-    """One training.
-
-    Attributes:
-        config: Config of the model, without folder and suffix.
-        title: What it is, for the progress.
-        start: Config whose trained weights it begins with, or None.
-        cost: Time of an iteration over that of Mask2Former.
-    """
-
-    config: str
-    title: str
-    start: Optional[str] = None
-    cost: float = 1.0
-
-    @property
-    def path(self) -> str:
-        """Path of the config."""
-        return f'configs/demo/{self.config}.py'
-
-    @property
-    def work_dir(self) -> Path:
-        """Work directory."""
-        return RUNS / self.config
-
-    @property
-    def max_iters(self) -> int:
-        """Iterations of the whole training."""
-        return Config.fromfile(self.path).train_cfg.max_iters
-
-    @property
-    def last(self) -> Path:
-        """The checkpoint of a finished training."""
-        return self.work_dir / f'iter_{self.max_iters}.pth'
-
-
 SHOWN = {
     'entity': [f'entity/{key}' for key in ('APe', 'APe_50', 'APe_75', 'APe_s', 'APe_m', 'APe_l')],
     'instance': [f'coco/segm_mAP{key}' for key in ('', '_50', '_75', '_s', '_m', '_l')],
     'semantic': ['mIoU', 'mAcc', 'aAcc'],
     'panoptic': [f'coco_panoptic/{key}' for key in ('PQ', 'SQ', 'RQ', 'PQ_th', 'PQ_st')],
-}
-FIRST = Stage('mask2former_swin-nano_demo', 'Mask2Former from nothing')
-STAGES = {
-    stage.config: stage
-    for stage in (
-        FIRST,
-        Stage('mask2former_swin-nano_demo_finetune', 'Mask2Former from it', FIRST.config),
-        Stage('cropformer_swin-nano_demo', 'CropFormer from it', FIRST.config, cost=2.1),
-    )
 }
 PREDICTORS = {
     'Mask2Former': Predictor('mask2former_swin-nano_demo_finetune', 'entity'),
@@ -110,126 +60,6 @@ for name in BASELINES:
 for task in ('instance', 'semantic', 'panoptic'):
     PREDICTORS[task] = Predictor(f'{FIRST.config}_{task}', task)
     PREDICTORS[f'majority-{task}'] = PREDICTORS[task]._replace(baseline=True)
-    STAGES[PREDICTORS[task].config] = Stage(PREDICTORS[task].config, f'Mask2Former, {task}')
-
-
-def say(text: str, end: str = '\n') -> None:
-    """Print a step with the time of day."""
-    print(f'[{time.strftime("%H:%M:%S")}] {text}', end=end, flush=True)
-
-
-def stages_of(predictors: Sequence[Predictor]) -> list[Stage]:
-    """List the trainings that some rows need, each after the one that it begins with."""
-    configs: dict[str, None] = {}
-    for predictor in predictors:
-        if not predictor.baseline:
-            start = STAGES[predictor.config].start
-            configs.update(dict.fromkeys([start] if start else []))
-            configs[predictor.config] = None
-    return [STAGES[config] for config in configs]
-
-
-def train(stages: Sequence[Stage], index: int) -> None:
-    """Train one of the stages, or what is left of it."""
-    stage = stages[index]
-    title = f'stage {index + 1} of {len(stages)}, {stage.title}'
-    check_work_dir(stage)
-    if stage.last.is_file():
-        say(f'{title}: finished in {stage.work_dir}')
-        return
-    options = ['--work-dir', str(stage.work_dir)]
-    if (stage.work_dir / 'last_checkpoint').is_file():
-        options.append('--resume')
-    elif stage.start is not None:
-        options += ['--cfg-options', f'load_from={STAGES[stage.start].last}']
-    run(
-        ['train', stage.path, *options],
-        stage.work_dir / 'output.txt',
-        title,
-        lambda process: watch(process, stages, index, title),
-    )
-
-
-def run(
-    arguments: Sequence[str],
-    log: Path,
-    title: str,
-    wait: Callable[[subprocess.Popen], object] = subprocess.Popen.wait,
-) -> None:
-    """Run a command of mmentity with its output in a file, and stop if it fails."""
-    say(f'{title}: mmentity {" ".join(arguments)}')
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open('a') as output:
-        command = [sys.executable, '-m', 'mmentity', *arguments]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait(process)
-        except KeyboardInterrupt:
-            # it was interrupted, too
-            process.wait()
-            raise
-    if process.returncode != 0:
-        lines = log.read_text(errors='replace').splitlines()
-        sys.exit('\n'.join([*lines[-20:], f'{title} failed; its output is in {log}']))
-
-
-def watch(process: subprocess.Popen, stages: Sequence[Stage], index: int, title: str) -> None:
-    """Show how far a training is, whenever it has logged, until it ends."""
-    shown = None
-    while process.poll() is None:
-        time.sleep(1)
-        rows = [row for row in read_scalars(stages[index].work_dir) if 'loss' in row]
-        if rows and rows[-1] != shown:
-            shown = rows[-1]
-            text = f'{title}: {progress(stages, index, shown)}'
-            if sys.stdout.isatty():
-                columns = shutil.get_terminal_size().columns - len('[00:00:00] ') - 1
-                say(f'\033[K{text[:columns]}', end='\r')
-            else:
-                say(text)
-    if shown is not None and sys.stdout.isatty():
-        print()
-
-
-def progress(stages: Sequence[Stage], index: int, row: dict[str, Any]) -> str:
-    """Say the time left, of this stage and of all, iteration and loss.
-
-    Args:
-        stages: All stages.
-        index: Which of them trains.
-        row: Scalars that it logged last.
-    """
-    stage = stages[index]
-    seconds = row['time'] * (stage.max_iters - row['step'])
-    of_mask2former = row['time'] / stage.cost
-    later = [s for s in stages[index + 1 :] if not s.last.is_file()]
-    total = seconds + sum(of_mask2former * s.cost * s.max_iters for s in later)
-    return (
-        f'{minutes(seconds)} left, {minutes(total)} for all stages; '
-        f'iteration {row["step"]:,} of {stage.max_iters:,}, loss {row["loss"]:.2f}'
-    )
-
-
-def minutes(seconds: float) -> str:
-    """Write a time, rounded up to half minutes."""
-    return f'{np.ceil(seconds / 30) / 2:.3g} min'
-
-
-def check_work_dir(stage: Stage) -> None:
-    """Refuse to continue what was begun with other settings or other weights."""
-    begun = stage.work_dir / f'{stage.config}.py'
-    if not begun.is_file():
-        return
-    old, new = Config.fromfile(begun), Config.fromfile(stage.path)
-    changed = [key for key in RECIPE if old.get(key) != new.get(key)]
-    if changed:
-        sys.exit(
-            f'{stage.work_dir} was trained with other settings ({", ".join(changed)}); remove it '
-            'or move it away'
-        )
-    start = STAGES[stage.start].last if stage.start else None
-    if start and start.is_file() and start.stat().st_mtime > begun.stat().st_mtime:
-        sys.exit(f'{stage.work_dir} is older than {start}; remove it or move it away')
 
 
 def test(stage: Stage) -> dict[str, float]:
@@ -312,9 +142,9 @@ def main() -> None:
     args = parser.parse_args()
     say(f'demo data in {DATA}: about 30 seconds the first time')
     make_demo_data(DATA)
-    stages = stages_of([PREDICTORS[name] for name in args.predictors])
-    for index in range(len(stages)):
-        train(stages, index)
+    chosen = [PREDICTORS[name] for name in args.predictors]
+    stages = stages_of([predictor.config for predictor in chosen if not predictor.baseline])
+    train(stages)
     rows: dict[str, list[list[str]]] = {task: [] for task in SHOWN}
     for name in args.predictors:
         rows[PREDICTORS[name].task].append(score(name))

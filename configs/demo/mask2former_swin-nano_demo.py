@@ -1,4 +1,4 @@
-# Mask2Former with a nano Swin on the demo data, from scratch on a CPU: 4 images x 1,000
+# Mask2Former with a nano Swin on the demo data, from scratch on a CPU: 4 images x 1,200
 # iterations.
 _base_ = [
     '../_base_/models/mask2former_swin-nano.py',

@@ -1,5 +1,5 @@
 # Mask2Former with a nano Swin on the semantic maps of the demo data, from scratch on a
-# CPU: 4 images x 1,000 iterations.
+# CPU: 4 images x 1,200 iterations.
 _base_ = [
     '../_base_/models/mask2former_swin-nano.py',
     '../_base_/tasks/semantic.py',
