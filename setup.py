@@ -59,6 +59,11 @@ EXTRAS = {
     # runs what `mmentity to-transformers` writes, which does not need it itself
     'transformers': ['transformers>=5.0'],
     'web': ['starlette>=0.40', 'uvicorn>=0.30'],
+    # prediction with an exported network, without PyTorch and OpenMMLab
+    # (pyyaml reads presets, and comes with mmengine elsewhere)
+    'onnx': ['onnxruntime>=1.18', 'pyyaml'],
+    # writing one, which PyTorch's exporter needs
+    'onnx-export': ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.3'],
     # the authors' weights by name
     'weights': ['huggingface_hub>=1.0'],
     # a data set on the workers of Ray Data
@@ -88,7 +93,11 @@ EXTRAS = {
         'transformers>=5.0',
     ],
 }
-EXTRAS['all'] = EXTRAS['torch'] + EXTRAS['openmmlab'] + EXTRAS['web'] + EXTRAS['weights']
+EXTRAS['all'] = [
+    package
+    for name in ('torch', 'openmmlab', 'web', 'weights', 'onnx-export')
+    for package in EXTRAS[name]
+]
 
 setup(
     name='mmentity',

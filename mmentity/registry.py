@@ -26,11 +26,23 @@ def _child(name: str, parent: Registry, *rooms: str) -> Registry:
 
 
 # ``checkpoints`` lets mmengine load weights; a model or a dataset is built before it does
-DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets', 'checkpoints')
+DATASETS = _child(
+    'dataset',
+    MMENGINE_DATASETS,
+    'datasets.coco',
+    'datasets.entityseg',
+    'datasets.folder',
+    'checkpoints',
+)
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets.transforms')
 MODELS = _child('model', MMENGINE_MODELS, 'models', 'checkpoints')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
-VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
+VISUALIZERS = _child(
+    'visualizer',
+    MMENGINE_VISUALIZERS,
+    'visualization.entity_visualizer',
+    'visualization.semantic_visualizer',
+)
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine')
 OPTIM_WRAPPERS = _child('optim_wrapper', MMENGINE_OPTIM_WRAPPERS, 'engine')
 STRATEGIES = _child('strategy', MMENGINE_STRATEGIES, 'engine')

@@ -10,7 +10,7 @@ LAYERS = (
     {'version', 'utils', 'registry'},
     {'structures'},
     {'datasets', 'models'},
-    {'evaluation', 'visualization', 'checkpoints', 'converters', 'tracking'},
+    {'evaluation', 'visualization', 'checkpoints', 'converters', 'deploy', 'tracking'},
     {'engine', 'apis', 'preparation'},
     {'cli', '__main__'},
 )

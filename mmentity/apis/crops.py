@@ -1,8 +1,10 @@
 """The number of crops that CropFormer sees beside the whole image, in prediction."""
 
 import copy
+from typing import TYPE_CHECKING
 
-from mmengine.config import Config
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 MOST_CROPS = 4
 
@@ -13,11 +15,11 @@ def check_crops(crops: int) -> None:
         raise ValueError(f'crops is {crops}; an image has 0 to {MOST_CROPS} corner crops')
 
 
-def with_crops(config: Config, crops: int) -> Config:
+def with_crops(config: 'Config', crops: int) -> 'Config':
     """Return a config whose test pipeline cuts the first corner crops, in a copy.
 
     Args:
-        config: Config of a CropFormer.
+        config: 'Config' of a CropFormer.
         crops: Number of crops beside the whole image, in the order top left, top right, bottom
             left, bottom right. With 0 the whole image is the only view, for which
             ``test_cfg.one_view`` is set.

@@ -1,28 +1,14 @@
 """Prediction of the entities of files, folders, videos and arrays."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
-import cv2
 import numpy as np
-import torch
-from mmcv.transforms import Compose
-from mmdet.registry import TRANSFORMS
-from mmdet.structures import DetDataSample
-from mmengine.config import Config, ConfigDict
-from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
-from mmengine.infer import BaseInferencer
-from mmengine.logging import MMLogger
-from mmengine.registry import DefaultScope
-from torch import nn
 
-from mmentity.apis.class_names import ENTITY
-from mmentity.apis.compiled import compile_for_prediction
-from mmentity.apis.crops import with_crops
+from mmentity.apis.backend import Backend
 from mmentity.apis.inputs import (
     ImageLike,
     InputImage,
@@ -33,24 +19,22 @@ from mmentity.apis.inputs import (
     expand,
     is_single,
     iterate,
-    to_bgr,
 )
-from mmentity.apis.models import get_model, usable_device
 from mmentity.apis.result import EntityResult
 from mmentity.apis.threads import map_in_background
-from mmentity.checkpoints.hub import weights_file
-from mmentity.converters import load_weights
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.geometry import longest_side_size, resize_image
-from mmentity.models.memory import is_out_of_memory
-from mmentity.models.precision import check_precision, usable_precision
+from mmentity.deploy.runtime import SUFFIX
+from mmentity.structures.prediction import Prediction
+from mmentity.utils.dependencies import check_dependencies, import_opencv
 from mmentity.utils.files import printable
-from mmentity.utils.progress import show_progress
-from mmentity.utils.shipped_configs import get_config
+from mmentity.utils.logs import get_logger
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from torch import nn
 
 ON_ERROR = ('raise', 'skip')
-# types of the step of a test pipeline that reads a file
-LOADERS = ('LoadImageFromFile', 'LoadEntityImage')
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,7 @@ class LoadOptions:
 
 
 class Loaded(NamedTuple):
-    """One image as the test pipeline packs it.
+    """One image as the backend packs it.
 
     Attributes:
         image: Where it is from.
@@ -96,7 +80,7 @@ class Loaded(NamedTuple):
     """
 
     image: InputImage
-    packed: dict[str, Any]
+    packed: Any
     size: tuple[int, int]
     rgb: Optional[np.ndarray]
 
@@ -108,12 +92,13 @@ class Outcome(NamedTuple):
     result: Union[EntityResult, Exception]
 
 
-class EntityInferencer(BaseInferencer):
+class EntityInferencer:
     """Find the entities of images, in the way of mmdet's ``DetInferencer``.
 
     Args:
         model: Name of a shipped config (``'cropformer_hornet-l_3x'``), path of a
-            config, config, or a built model that has its config as ``cfg``.
+            config, config, or a built model that has its config as ``cfg``; or the ``.onnx``
+            file of an exported one, which has its weights and needs no PyTorch; or a backend.
         weights: Checkpoint: trained here, converted, or of the official release;
             ``'official'`` fetches the authors' weights of a shipped config (for
             non-commercial use only). Without one the model is as random as it was built.
@@ -129,12 +114,15 @@ class EntityInferencer(BaseInferencer):
             :func:`mmentity.apis.crops.with_crops`; by default those of the test pipeline.
 
     Attributes:
+        backend: What runs the network.
+        show_progress: Whether to show a progress bar.
         failures: Pairs of image and reason of the last call with
             ``on_error='skip'``.
         progress_label: What the progress bar says.
 
     Raises:
-        FileNotFoundError: If there is no such config or checkpoint.
+        FileNotFoundError: If there is no such config, checkpoint or file.
+        ImportError: If what the model needs is not installed.
         ValueError: If the weights do not fit, the device cannot be used, there is no
             compiler, the precision is none of the above, or the config has no test pipeline of mmentity, cuts no crops where ``crops`` is given, or predicts no entities.
 
@@ -148,7 +136,7 @@ class EntityInferencer(BaseInferencer):
 
     def __init__(
         self,
-        model: Union[str, Path, Config, nn.Module],
+        model: Union[str, Path, 'Config', 'nn.Module', Backend],
         weights: Optional[Union[str, Path]] = None,
         device: Optional[str] = None,
         show_progress: bool = True,
@@ -156,47 +144,41 @@ class EntityInferencer(BaseInferencer):
         compile: bool = False,
         crops: Optional[int] = None,
     ) -> None:
-        check_precision(precision)
+        self.backend = _backend_of(model, weights, device, precision, compile, crops)
+        self.show_progress = show_progress
         self.failures: list[tuple[InputImage, str]] = []
-        self._built = model if isinstance(model, nn.Module) else None
-        config = _config_of(model)
-        if crops is not None:
-            config = with_crops(config, crops)
-        super().__init__(
-            config,
-            None if weights is None else str(weights),
-            usable_device(device or get_device()),
-            config.get('default_scope', 'mmdet'),
-            show_progress,
-        )
-        if precision is not None:
-            # not in place: the config of the model has it too
-            test_cfg = {**(self.model.test_cfg or {}), 'precision': precision}
-            self.model.test_cfg = ConfigDict(test_cfg)
-        if crops == 0:
-            # of a model that was built before, too
-            head = self.model.panoptic_head
-            head.test_cfg = ConfigDict({**(head.test_cfg or {}), 'one_view': True})
-        self.progress_label = 'images'
-        if compile:
-            compile_for_prediction(self.model)
-            self.progress_label = 'images (the first ones wait for the compiler)'
+        compiling = ' (the first ones wait for the compiler)' if compile else ''
+        self.progress_label = f'images{compiling}'
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Any:
         """Where the network runs."""
-        return next(self.model.parameters()).device
+        return self.backend.device
 
     @property
     def precision(self) -> str:
         """Precision in which the network runs: the one asked for, or fp32."""
-        return usable_precision((self.model.test_cfg or {}).get('precision'), self.device)
+        return self.backend.precision
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Config and digest of what decides about results, for the record of a run."""
+        return self.backend.origin
+
+    @property
+    def model(self) -> 'nn.Module':
+        """The detector, where PyTorch runs it."""
+        return self.backend.model  # type: ignore[attr-defined]  # an exported file has none
+
+    @property
+    def cfg(self) -> 'Config':
+        """Its config, where PyTorch runs it."""
+        return self.backend.cfg  # type: ignore[attr-defined]  # an exported file has none
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes by label; of a model that knows none, ``('entity',)``."""
-        meta = getattr(self.model, 'dataset_meta', None) or {}
-        return tuple(meta.get('classes') or ENTITY)
+        return self.backend.classes
 
     def predict(
         self,
@@ -303,7 +285,6 @@ class EntityInferencer(BaseInferencer):
             raise ValueError(f'on_error is {on_error!r}; it must be one of {", ".join(ON_ERROR)}')
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}; it must be at least 1')
-        options = LoadOptions(batch_size, workers, keep_image, max_side=max_side)
         sources: Iterable[Source] = expand(inputs, listing)
         total = None
         if is_single(inputs) or isinstance(inputs, Sequence):
@@ -311,6 +292,7 @@ class EntityInferencer(BaseInferencer):
             sources = list(sources)
             total = count(sources) if self.show_progress else None
         self.failures = []
+        options = LoadOptions(batch_size, workers, keep_image, max_side=max_side)
         return self._results(sources, total, options, on_error)
 
     def _results(
@@ -322,6 +304,8 @@ class EntityInferencer(BaseInferencer):
     ) -> Iterator[EntityResult]:
         outcomes: Iterable[Outcome] = self.outcomes(iterate(sources), options)
         if self.show_progress:
+            from mmentity.utils.progress import show_progress
+
             outcomes = show_progress(outcomes, total, self.progress_label)
         for image, result in outcomes:
             if not isinstance(result, Exception):
@@ -331,9 +315,7 @@ class EntityInferencer(BaseInferencer):
             else:
                 reason = printable(str(result))
                 self.failures.append((image, reason))
-                MMLogger.get_current_instance().warning(
-                    f'skipped {printable(image.name)}: {reason}'
-                )
+                get_logger().warning(f'skipped {printable(image.name)}: {reason}')
 
     def outcomes(self, images: Iterable[InputImage], options: LoadOptions) -> Iterator[Outcome]:
         """Predict images; one that fails does not stop the others.
@@ -349,7 +331,7 @@ class EntityInferencer(BaseInferencer):
         pending = options.batch_size + options.workers
         batch: list[Loaded] = []
         for loaded in map_in_background(load, images, options.workers, pending):
-            if batch and not _same_size(batch[0], loaded):
+            if batch and not self._same_size(batch[0], loaded):
                 yield from self._predict_batch(batch)
                 batch = []
             if isinstance(loaded, Outcome):
@@ -362,17 +344,7 @@ class EntityInferencer(BaseInferencer):
         if batch:
             yield from self._predict_batch(batch)
 
-    def postprocess(
-        self, preds: Sequence, visualization: object = None, return_datasample: bool = False
-    ) -> list:
-        """Turn predicted samples into results; part of mmengine's interface."""
-        return list(preds) if return_datasample else [EntityResult.from_sample(s) for s in preds]
-
-    def visualize(self, inputs: list, preds: Sequence[EntityResult], **kwargs: Any) -> list:
-        """Draw results over their RGB images; part of mmengine's interface."""
-        return [np.asarray(result.draw(image)) for image, result in zip(inputs, preds)]
-
-    def read(self, image: InputImage, size: Optional[tuple[int, int]] = None) -> dict[str, Any]:
+    def read(self, image: InputImage, size: Optional[tuple[int, int]] = None) -> np.ndarray:
         """Read one image as the network gets it, without views.
 
         Args:
@@ -380,120 +352,101 @@ class EntityInferencer(BaseInferencer):
             size: As in :class:`LoadOptions`.
 
         Returns:
-            ``img``, uint8 BGR ``(H0, W0, 3)``, and what the loader adds.
+            uint8 BGR ``(H0, W0, 3)``.
         """
         if image.error is not None:
             raise image.error
-        results: dict[str, Any] = {'img_path': image.path, 'img_id': image.name}
-        if image.content is None:
-            results = self.loader(results)
-        else:
-            depth = getattr(self.loader, 'depth', 'auto')
-            results['img'] = to_bgr(image.content, depth, image.place)
-        if size is not None:
-            # the arithmetic of the scripts that resize so, which is not Pillow's
-            results['img'] = cv2.resize(results['img'], size[::-1], interpolation=cv2.INTER_NEAREST)
-        return results
+        img = self.backend.read(image)
+        if size is None:
+            return img
+        # the arithmetic of the scripts that resize so, which is not Pillow's
+        cv2 = import_opencv('images that are resized first')
+        return cv2.resize(img, size[::-1], interpolation=cv2.INTER_NEAREST)
 
     def _load(self, image: InputImage, options: LoadOptions) -> Union[Loaded, Outcome]:
         """Load one image and make the views that the network sees."""
         try:
-            results = self.read(image, options.size)
-            height, width = results['img'].shape[:2]
-            rgb = np.ascontiguousarray(results['img'][..., ::-1]) if options.keep_image else None
+            img = self.read(image, options.size)
+            height, width = img.shape[:2]
+            rgb = np.ascontiguousarray(img[..., ::-1]) if options.keep_image else None
             if options.max_side is not None:
-                shrunk = longest_side_size(height, width, options.max_side)
-                results['img'] = resize_image(results['img'], *shrunk)
-            results['ori_shape'] = results['img'].shape[:2]
-            return Loaded(image, self.pipeline(results), (height, width), rgb)
+                img = resize_image(img, *longest_side_size(height, width, options.max_side))
+            return Loaded(image, self.backend.pack(img, image), (height, width), rgb)
         except Exception as error:
             return Outcome(image, error)
 
     def _predict_batch(self, batch: list[Loaded]) -> list[Outcome]:
         """Predict a batch; where it fails, its images one by one."""
         try:
-            samples = self.forward(self.collate_fn([loaded.packed for loaded in batch]))
-            return [
-                _outcome(loaded, sample, self.classes) for loaded, sample in zip(batch, samples)
-            ]
+            predictions = self.backend.predict([loaded.packed for loaded in batch])
+            return [_outcome(*pair, self.classes) for pair in zip(batch, predictions)]
         except Exception as error:
             if len(batch) > 1:
                 return [outcome for loaded in batch for outcome in self._predict_batch([loaded])]
-            return [Outcome(batch[0].image, _sample_error(batch[0].image, error))]
+            return [Outcome(batch[0].image, self._sample_error(batch[0].image, error))]
 
-    def _init_model(self, cfg: Config, weights: Optional[str], device: str = 'cpu') -> nn.Module:
-        model = self._built
-        if model is None:
-            model = get_model(cfg, weights, device)
-        elif weights is not None:
-            load_weights(model, weights_file(weights, cfg))
-        tasks = getattr(getattr(model, 'panoptic_fusion_head', None), 'tasks', ())
-        if 'entity' not in tasks:
-            raise ValueError(
-                f'{cfg.filename or "the config"} predicts {", ".join(tasks) or "something"} and '
-                'no entities; choose a config of entities or set model.test_cfg.entity_on=True'
+    def _same_size(self, one: Loaded, other: Union[Loaded, Outcome]) -> bool:
+        if isinstance(other, Outcome):
+            return False
+        return self.backend.size_of(one.packed) == self.backend.size_of(other.packed)
+
+    def _sample_error(self, image: InputImage, error: Exception) -> SampleError:
+        if self.backend.is_out_of_memory(error):
+            sample_error = SampleError(
+                f'{image.place} does not fit into the memory ({error}); use a smaller '
+                '--batch-size, another device, or --max-side',
+                'too-large-for-memory',
             )
-        return model.to(device).eval()
-
-    def _init_pipeline(self, cfg: Config) -> Compose:
-        """Split the test pipeline into reading a file and the rest."""
-        steps = cfg.test_dataloader.dataset.pipeline if 'test_dataloader' in cfg else []
-        types = [str(step['type']) for step in steps]
-        loaders = [k for k, name in enumerate(types) if name.endswith(LOADERS)]
-        if len(loaders) != 1:
-            raise ValueError(
-                f'the test pipeline of {cfg.filename or "the config"} has {len(loaders)} '
-                'LoadImageFromFile, it needs one; see configs/_base_/datasets'
-            )
-        rest = [
-            step
-            for k, step in enumerate(steps)
-            if k != loaders[0] and not (types[k].rpartition('.')[2].startswith('Load'))
-        ]
-        with DefaultScope.overwrite_default_scope(self.scope):
-            self.loader = TRANSFORMS.build(steps[loaders[0]])
-            return Compose(rest)
-
-    def _init_collate(self, cfg: Config) -> Callable:
-        return pseudo_collate
-
-    def _init_visualizer(self, cfg: Config) -> None:
-        """Do without a visualizer: results draw themselves."""
+        else:
+            reason = str(error) or type(error).__name__
+            sample_error = SampleError(f'{image.place} cannot be predicted: {reason}', 'prediction')
+        sample_error.__cause__ = error
+        return sample_error
 
 
-def _config_of(model: Union[str, Path, Config, nn.Module]) -> Config:
-    if isinstance(model, nn.Module):
-        if not hasattr(model, 'cfg'):
-            raise ValueError('the model has no config; set model.cfg, as mmdet does')
-        return model.cfg
-    if isinstance(model, (str, Path)):
-        return get_config(model)
-    return model if isinstance(model, Config) else Config(model)
+def _backend_of(
+    model: Any,
+    weights: Optional[Union[str, Path]],
+    device: Optional[str],
+    precision: Optional[str],
+    compile: bool,
+    crops: Optional[int],
+) -> Backend:
+    """Choose what runs a model."""
+    if not is_exported_file(model):
+        # one of the user's own
+        if hasattr(model, 'pack'):
+            return model
+        # says what is missing, where the import of the next line would say something else
+        check_dependencies()
+        from mmentity.apis.torch_backend import TorchBackend
+
+        return TorchBackend(model, weights, device, precision, compile, crops)
+    from mmentity.apis.onnx_backend import OnnxBackend
+
+    given = {
+        'weights': weights is not None,
+        'precision': precision not in (None, 'fp32'),
+        'compile': compile,
+        'crops': crops is not None,
+    }
+    wrong = [name for name, is_given in given.items() if is_given]
+    if wrong:
+        raise ValueError(
+            f'{", ".join(wrong)}: {model} is an exported network, which has its weights, '
+            'views and precision; leave it out, or give the config in place of the file'
+        )
+    return OnnxBackend(model, device)
 
 
-def _same_size(one: Loaded, other: Union[Loaded, Outcome]) -> bool:
-    if isinstance(other, Outcome):
-        return False
-    return one.packed['inputs'].shape[-2:] == other.packed['inputs'].shape[-2:]
+def is_exported_file(model: Any) -> bool:
+    """Whether a model is named by the file of an exported network."""
+    return isinstance(model, (str, Path)) and str(model).lower().endswith(SUFFIX)
 
 
-def _outcome(loaded: Loaded, sample: DetDataSample, classes: Sequence[str]) -> Outcome:
+def _outcome(loaded: Loaded, prediction: Prediction, classes: Sequence[str]) -> Outcome:
     image = loaded.image
-    result = EntityResult.from_sample(
-        sample, image.name, path=image.path, frame=image.frame, classes=classes
+    result = EntityResult.from_prediction(
+        prediction, image.name, path=image.path, frame=image.frame, classes=classes
     )
     return Outcome(image, replace(result.resize(*loaded.size), image=loaded.rgb))
-
-
-def _sample_error(image: InputImage, error: Exception) -> SampleError:
-    if is_out_of_memory(error):
-        sample_error = SampleError(
-            f'{image.place} does not fit into the memory ({error}); use a smaller --batch-size, '
-            'another device, or --max-side',
-            'too-large-for-memory',
-        )
-    else:
-        reason = str(error) or type(error).__name__
-        sample_error = SampleError(f'{image.place} cannot be predicted: {reason}', 'prediction')
-    sample_error.__cause__ = error
-    return sample_error

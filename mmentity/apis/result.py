@@ -5,16 +5,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
-from mmdet.structures import DetDataSample
 from PIL import Image
 
 from mmentity.apis.class_names import ENTITY, names_of
 from mmentity.apis.conversions import Table, fiftyone_detections, supervision_detections
 from mmentity.apis.lazy_map import LazyEntityMap
 from mmentity.structures import EntityMap
-from mmentity.structures.components import split_components
 from mmentity.structures.outlines import outlines
-from mmentity.visualization.drawing import draw_entities
+from mmentity.structures.prediction import Prediction
+
+if TYPE_CHECKING:
+    from mmdet.structures import DetDataSample
 
 if TYPE_CHECKING:
     import fiftyone
@@ -61,7 +62,7 @@ class EntityResult:
     classes: Sequence[str] = ENTITY
 
     @classmethod
-    def from_sample(cls, sample: DetDataSample, name: str = '', **more: Any) -> 'EntityResult':
+    def from_sample(cls, sample: 'DetDataSample', name: str = '', **more: Any) -> 'EntityResult':
         """Take over the prediction of a model; queries without a pixel are dropped.
 
         Args:
@@ -69,18 +70,21 @@ class EntityResult:
             name: Name of the image.
             **more: ``path``, ``frame``, ``image`` and ``classes``.
         """
-        instances = sample.pred_instances.cpu().numpy()
-        rows = np.flatnonzero(instances.areas)
+        return cls.from_prediction(prediction_of(sample), name, **more)
+
+    @classmethod
+    def from_prediction(cls, prediction: Prediction, name: str = '', **more: Any) -> 'EntityResult':
+        """Take over the arrays of a prediction, as :meth:`from_sample` does."""
+        rows = np.flatnonzero(prediction.areas)
         # queries without a pixel have the lowest scores, so that they end the numbering
         largest = int(rows.max(initial=-1)) + 1
-        source = EntityMap(sample.pred_entity_map.ids.cpu().numpy(), largest)
         return cls(
             name,
-            LazyEntityMap(source, rows + 1),
-            instances.scores[rows],
-            instances.labels[rows],
-            instances.bboxes[rows].astype(np.int64),
-            instances.areas[rows],
+            LazyEntityMap(EntityMap(prediction.ids, largest), rows + 1),
+            prediction.scores[rows],
+            prediction.labels[rows],
+            prediction.boxes_xyxy_px[rows],
+            prediction.areas[rows],
             **more,
         )
 
@@ -199,6 +203,9 @@ class EntityResult:
             gap_px: Parts of one entity stay together where they are at most this far apart.
             min_area: Parts of fewer pixels do not take part in that; they are not dropped.
         """
+        # only here, so that results can be had without SciPy
+        from mmentity.structures.components import split_components
+
         parts, owners = split_components(self.entities, gap_px, min_area)
         return replace(
             self,
@@ -314,6 +321,8 @@ class EntityResult:
         Returns:
             A PIL image.
         """
+        from mmentity.visualization.drawing import draw_entities
+
         drawn = draw_entities(self.checked_image(image), self.entities, alpha, contours, texts)
         return Image.fromarray(drawn)
 
@@ -353,3 +362,19 @@ class EntityResult:
                 f'{self.height}x{self.width} (height x width)'
             )
         return image
+
+
+def prediction_of(sample: 'DetDataSample') -> Prediction:
+    """Copy the prediction of a model to the host, as arrays.
+
+    Args:
+        sample: Sample with ``pred_entity_map`` and ``pred_instances``.
+    """
+    instances = sample.pred_instances.cpu().numpy()
+    return Prediction(
+        sample.pred_entity_map.ids.cpu().numpy(),
+        instances.scores,
+        instances.labels,
+        instances.bboxes.astype(np.int64),
+        instances.areas,
+    )

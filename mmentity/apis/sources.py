@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from mmentity.datasets.errors import SampleError
 from mmentity.datasets.images import number_of_frames
 from mmentity.datasets.rules import decoding_image
+from mmentity.utils.dependencies import import_opencv
 
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
 # of image files that may hold several frames or pages
@@ -62,6 +62,7 @@ class Video:
 
     def __len__(self) -> int:
         """Return the number of frames that the file declares."""
+        cv2 = import_opencv('videos')
         capture = cv2.VideoCapture(self.path)
         try:
             return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
@@ -77,7 +78,7 @@ class Video:
         Yields:
             Frames; one unusable image where the file is no video.
         """
-        capture = cv2.VideoCapture(self.path)
+        capture = import_opencv('videos').VideoCapture(self.path)
         number = 0
         try:
             while capture.grab():
@@ -92,7 +93,7 @@ class Video:
             )
             yield InputImage(self.name, self.path, error=error)
 
-    def _decode(self, capture: cv2.VideoCapture, number: int) -> InputImage:
+    def _decode(self, capture: Any, number: int) -> InputImage:
         name = frame_name(self.name, number)
         decoded, content = capture.retrieve()
         if decoded:

@@ -2,15 +2,19 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
 from mmentity.preparation.parallel import default_workers
+from mmentity.utils.dependencies import is_installed
 
 DEFAULT_MODEL = 'cropformer_hornet-l_3x'
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add the option that overrides settings of a config."""
+    if is_installed('mmengine'):
+        from mmengine.config import DictAction
+    else:
+        # there is no config then, only exported networks
+        DictAction = argparse._StoreAction
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -47,7 +51,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--model',
         default=DEFAULT_MODEL,
-        help=f'config, by path or by the name of a shipped one; default: {DEFAULT_MODEL}',
+        help='config, by path or by the name of a shipped one, or the .onnx file of an exported '
+        f'network; default: {DEFAULT_MODEL}',
     )
     parser.add_argument(
         '--weights',

@@ -18,8 +18,12 @@ LIBRARIES = (
     'mmpretrain',
 )  # fmt: skip
 # imported by mmentity itself, or needed by one feature only
-OPTIONAL = ('mmseg', 'panopticapi', 'starlette', 'uvicorn')
-MMENTITY = ('mmentity.models', 'mmentity.evaluation', 'mmentity.engine', 'mmentity.apis')
+OPTIONAL = (
+    'mmseg', 'panopticapi', 'onnxruntime', 'onnx', 'onnxscript', 'starlette', 'uvicorn',
+)  # fmt: skip
+MMENTITY = (
+    'mmentity.models', 'mmentity.evaluation', 'mmentity.engine', 'mmentity.apis.torch_backend',
+)  # fmt: skip
 
 
 class Probe(NamedTuple):

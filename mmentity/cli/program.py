@@ -24,6 +24,7 @@ COMMANDS = {
     'weights': "list, fetch or verify the authors' weights",
     'convert': 'convert weights of other projects, or a backbone; and the way back',
     'to-transformers': 'write a Mask2Former with a Swin as a model of transformers',
+    'export': 'write a network as an ONNX file, which predicts without PyTorch',
     'check': 'check every file, entry and mask of EntitySeg',
     'make-lr': "make EntitySeg's low-resolution images and annotations",
     'derive': 'derive instance, semantic and panoptic annotations from those of entities',
@@ -79,9 +80,10 @@ def run_command(name: str, argv: Sequence[str]) -> int:
     # about a library, nothing that a user could fix
     warnings.filterwarnings('ignore', message='torch.meshgrid')
     try:
-        if name != 'doctor':
+        is_light = name == 'doctor' or runs_exported_file(name, argv)
+        if not is_light:
             check_dependencies()
-        if name in SLOW_TO_START and not {'-h', '--help'}.intersection(argv):
+        if not is_light and name in SLOW_TO_START and not {'-h', '--help'}.intersection(argv):
             print(f'mmentity {name}: PyTorch is loading', file=sys.stderr, flush=True)
         command = import_command(name)
         return command.run(build_parser(name, command).parse_args(argv))
@@ -93,6 +95,16 @@ def run_command(name: str, argv: Sequence[str]) -> int:
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def runs_exported_file(name: str, argv: Sequence[str]) -> bool:
+    """Whether a command line predicts with an exported network, which needs no PyTorch."""
+    models = [
+        after if option == '--model' else option.partition('=')[2]
+        for option, after in zip(argv, [*argv[1:], ''])
+        if option == '--model' or option.startswith('--model=')
+    ]
+    return name == 'predict' and bool(models) and models[-1].lower().endswith('.onnx')
 
 
 def import_command(name: str) -> ModuleType:

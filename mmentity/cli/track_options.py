@@ -4,7 +4,6 @@ import argparse
 
 from mmentity.apis.export import OutputOptions, PredictionRun, RunOptions
 from mmentity.apis.inputs import Inputs, ListOptions
-from mmentity.apis.tracked import TrackedRun
 from mmentity.tracking import TrackOptions
 
 
@@ -48,6 +47,9 @@ def build_run(
         if unused:
             raise ValueError(f'{", ".join(unused)} without --track')
         return PredictionRun(inputs, args.out, outputs, options, listing)
+    # its way of reading and writing videos needs more than exported networks do
+    from mmentity.apis.tracked import TrackedRun
+
     memory = TrackOptions.memory if args.track_memory is None else args.track_memory
     tracking = TrackOptions(memory, args.track_flow)
     return TrackedRun(

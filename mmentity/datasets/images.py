@@ -4,12 +4,12 @@ import io
 from contextlib import suppress
 from typing import Optional
 
-import cv2
 import numpy as np
-from mmengine.logging import MMLogger
 from PIL import Image, ImageOps, features
 
 from mmentity.datasets.errors import SampleError
+from mmentity.utils.dependencies import import_opencv
+from mmentity.utils.logs import get_logger
 
 DEPTHS = ('auto', '8', '10', '12', '14', '16')
 HEIF_SUFFIXES = ('.heic', '.heif')
@@ -58,6 +58,7 @@ def decode_bgr(data: bytes, path: str, depth: str = 'auto') -> np.ndarray:
     if number_of_frames(image) > 1:
         _say_frames(path, number_of_frames(image))
     if _is_deep(image):
+        cv2 = import_opencv('colours of 16 bits')
         deep = cv2.imdecode(
             np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
         )
@@ -145,7 +146,7 @@ _SAID: set[str] = set()
 def _say_once(kind: str, text: str) -> None:
     if kind not in _SAID:
         _SAID.add(kind)
-        MMLogger.get_current_instance().warning(text)
+        get_logger().warning(text)
 
 
 def _say_depth(path: str, largest: int, bits: int) -> None:

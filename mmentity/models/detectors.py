@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmentity.models.data_preprocessor import MultiViewDataPreprocessor
 from mmentity.models.heads.mask2former_head import HeadPrediction
+from mmentity.models.layers.global_filter import use_matrix_filters
 from mmentity.models.layers.window_attention import use_windowed_blocks
 from mmentity.models.memory import over_views, views_at_a_time
 from mmentity.models.precision import autocast_to, check_precision
@@ -52,6 +53,7 @@ class EntityMask2Former(Mask2Former):
         super().__init__(*args, **kwargs)
         check_precision((self.test_cfg or {}).get('precision'))
         use_windowed_blocks(self.backbone)
+        use_matrix_filters(self.backbone)
         preprocessor = self.data_preprocessor
         # one that only moves tensors to a device is for batches that are collated elsewhere
         makes_batches = isinstance(preprocessor, ImgDataPreprocessor)

@@ -11,6 +11,7 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from mmentity.models.exporting import is_exported
 from mmentity.models.precision import bytes_of_a_value
 
 MIB = 1 << 20
@@ -51,12 +52,15 @@ def views_at_a_time(views: Tensor, channels: int, test_cfg: Optional[dict]) -> i
 
     Without a budget a GPU takes all of them, which is fastest, and a CPU one,
     which is as fast and smaller. Under autocast to half precision twice as many fit on a CPU.
+    In an exported graph all go together, as each would be written down.
 
     Args:
         views: Inputs or feature maps of all views, ``(B * V, C, H, W)``.
         channels: Channels that the model holds for each of their cells.
         test_cfg: May have ``max_memory_mb``.
     """
+    if is_exported():
+        return len(views)
     budget = memory_budget(test_cfg)
     if budget is None:
         return len(views) if views.is_cuda else 1

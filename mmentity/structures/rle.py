@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional, TypedDict, Union
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
 
 class Rle(TypedDict):
@@ -59,6 +58,8 @@ def runs_of(segmentation: Segmentation, height: int, width: int) -> Runs:
     """
     check_segmentation(segmentation, height, width)
     if isinstance(segmentation, list):
+        from pycocotools import mask as mask_utils
+
         rle = mask_utils.merge(mask_utils.frPyObjects(segmentation, height, width))
     else:
         rle = segmentation
@@ -235,7 +236,7 @@ def encode_map(ids: np.ndarray, num_entities: int) -> list[Rle]:
         ends_filled = edges.size and edges[-1] == flat.size
         borders = edges if ends_filled else np.append(edges, flat.size)
         rle = {'size': [height, width], 'counts': np.diff(borders, prepend=0).tolist()}
-        rles.append(mask_utils.frPyObjects(rle, height, width))
+        rles.append(compress(rle))
     return rles
 
 
@@ -269,4 +270,12 @@ def encode_patches(patches: Sequence[tuple[np.ndarray, int, int]], height: int, 
     counts = np.diff(np.append(borders, height * width), prepend=0).tolist()
     if len(borders) and borders[-1] == height * width:
         counts.pop()
-    return mask_utils.frPyObjects({'size': [height, width], 'counts': counts}, height, width)
+    return compress({'size': [height, width], 'counts': counts})
+
+
+def compress(rle: dict[str, Any]) -> Rle:
+    """Compress the counts of an RLE ``{'size': [height, width], 'counts': [...]}``."""
+    # only here, so that maps can be predicted and written without it
+    from pycocotools import mask as mask_utils
+
+    return mask_utils.frPyObjects(rle, *rle['size'])

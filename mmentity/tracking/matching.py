@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 
 class Overlaps(NamedTuple):
@@ -41,6 +40,9 @@ def assign(values: np.ndarray) -> list[tuple[int, int]]:
     Args:
         values: ``(N, K)``, at least 0; pairs of value 0 are none.
     """
+    # only here, so that options can be read without SciPy
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(values, maximize=True)
     return [(int(r), int(c)) for r, c in zip(rows, columns) if values[r, c] > 0]
 

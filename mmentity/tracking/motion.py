@@ -2,9 +2,11 @@
 
 from typing import NamedTuple, Optional
 
-import cv2
 import numpy as np
 
+from mmentity.utils.dependencies import import_opencv
+
+FLOW = 'optical flow'
 # Flow is computed at this longest side, px: it is smooth, and borders come from the map.
 FLOW_SIDE = 640
 
@@ -27,10 +29,12 @@ class DenseFlow:
 
     def __init__(self) -> None:
         self._before: Optional[np.ndarray] = None
+        cv2 = import_opencv(FLOW)
         self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
     def __call__(self, image: np.ndarray) -> Optional[Motion]:
         """Take the next frame, uint8 RGB ``(H, W, 3)``; there is no motion at the first one."""
+        cv2 = import_opencv(FLOW)
         height, width = image.shape[:2]
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         factor = min(1.0, FLOW_SIDE / max(height, width))
@@ -57,6 +61,7 @@ def warp(ids: np.ndarray, motion: Motion) -> np.ndarray:
     Returns:
         uint16 ``(H, W)``; 0 where a pixel comes from outside of the map.
     """
+    cv2 = import_opencv(FLOW)
     height, width = ids.shape
     backward = motion.backward
     if backward.shape[:2] != ids.shape:

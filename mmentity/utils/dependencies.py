@@ -1,9 +1,9 @@
 """What mmentity builds on: lowest versions, what each is for, and the command that brings it."""
 
 from collections.abc import Iterator, Mapping
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from packaging.version import Version
 
@@ -44,6 +44,7 @@ OPENCV = (
 # without what they ask for, because that would bring a second OpenCV
 ENGINE = '--no-deps "mmengine>=0.10.4" addict pyyaml termcolor yapf platformdirs tomli'
 LITE = '--no-deps "mmcv-lite==2.1.0"'
+ONNX = 'exported networks'
 PACKAGES = (
     Package('torch', ('torch',), '2.1', 'torch torchvision'),
     Package('torchvision', ('torchvision',), '0.16', 'torch torchvision'),
@@ -77,6 +78,9 @@ PACKAGES = (
     Package(
         'huggingface_hub', ('huggingface-hub',), '1.0', '"mmentity[weights]"', 'weights by name'
     ),
+    Package('onnxruntime', ('onnxruntime', 'onnxruntime-gpu'), '1.18', '"mmentity[onnx]"', ONNX),
+    Package('onnx', ('onnx',), '1.16', '"mmentity[onnx-export]"', 'exporting ONNX'),
+    Package('onnxscript', ('onnxscript',), '0.3', '"mmentity[onnx-export]"', 'exporting ONNX'),
     Package('starlette', ('starlette',), '0.40', '"mmentity[web]"', 'the page in the browser'),
     Package('uvicorn', ('uvicorn',), '0.30', '"mmentity[web]"', 'the page in the browser'),
 )
@@ -92,6 +96,31 @@ def check_dependencies() -> None:
     """
     for problem in find_problems(installed_versions()):
         raise ImportError(f'mmentity needs {problem.cause}; run: {problem.command}')
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be found; it is not imported."""
+    try:
+        return find_spec(module) is not None
+    except ImportError:
+        return False
+
+
+def import_opencv(feature: str) -> Any:
+    """Import OpenCV, which prediction from an exported file does without.
+
+    Args:
+        feature: What needs it, in the plural.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        return import_module('cv2')
+    except ImportError as error:
+        raise ImportError(
+            f'{feature} need OpenCV ({error}); run: pip install {OPENCV[0]}'
+        ) from error
 
 
 def installed_versions() -> dict[str, str]:

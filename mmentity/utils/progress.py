@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Optional, TypeVar
 
-from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from mmentity.utils.logs import get_logger
 
 LOG_SECONDS = 30
 
@@ -73,9 +74,7 @@ def _log_progress(items: Iterable[T], total: Optional[int], description: str) ->
             last, rate = now, done / max(now - start, 1e-3)
             known = '' if total is None else f' of {total:,}'
             left = '' if total is None else f', {clock(max(0, total - done) / rate)} left'
-            MMLogger.get_current_instance().info(
-                f'{done:,}{known} {description}, {rate:.1f} a second{left}'
-            )
+            get_logger().info(f'{done:,}{known} {description}, {rate:.1f} a second{left}')
 
 
 def clock(seconds: float) -> str:

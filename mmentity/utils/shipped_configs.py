@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -77,6 +78,12 @@ def get_config(config: Union[str, Path]) -> 'Config':
     from mmengine.config import Config
 
     return Config.fromfile(find_config(config))
+
+
+def decisive_digest(config: 'Config') -> str:
+    """Digest what decides about predictions: the model and the test pipeline."""
+    decisive = [config.model.to_dict(), config.test_dataloader.dataset.pipeline]
+    return hashlib.sha256(repr(decisive).encode()).hexdigest()
 
 
 def files_of(config: Path) -> list[Path]:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Optional
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy.optimize import linear_sum_assignment
 
 from mmentity.structures import EntityMap
 from mmentity.structures.palette import entity_colours
+from mmentity.utils.dependencies import import_opencv
 from mmentity.visualization.labels import draw_labels
 from mmentity.visualization.text import draw_text
 
@@ -101,6 +100,9 @@ def matched_colours(
     Returns:
         uint8 RGB ``(K + 1, 3)``, for :func:`draw_entities`.
     """
+    # only here, so that results can be drawn without it
+    from scipy.optimize import linear_sum_assignment
+
     shared = entities.intersections(reference)
     iou = shared / np.maximum(entities.areas[:, None] + reference.areas - shared, 1)
     rows, columns = linear_sum_assignment(iou, maximize=True)
@@ -151,5 +153,6 @@ def outlines(entities: EntityMap, thickness: int) -> np.ndarray:
         edge[1:] |= layer[1:] != layer[:-1]
     if thickness > 1:
         kernel = np.ones((thickness, thickness), dtype=np.uint8)
+        cv2 = import_opencv('outlines')
         edge = cv2.dilate(edge.astype(np.uint8), kernel).astype(bool)
     return edge

@@ -8,11 +8,11 @@ and Flexible Overlap Detection for Chart Labeling with Occupancy Bitmap", IEEE V
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
 from mmentity.structures import EntityMap
+from mmentity.utils.dependencies import import_opencv
 from mmentity.visualization.text import draw_text, text_size
 
 Box = tuple[int, int, int, int]
@@ -96,6 +96,7 @@ def _widest_point(entities: EntityMap, k: int, box_xyxy_px: Box) -> tuple[int, i
     """Return the pixel of an entity, x and y, that is farthest from its outline."""
     x0, y0, x1, y1 = box_xyxy_px
     mask = (entities.ids[:, y0:y1, x0:x1] == k + 1).any(axis=0)
+    cv2 = import_opencv('labels')
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_3)
     row, column = np.unravel_index(depth.argmax(), depth.shape)
     return x0 + int(column) - 1, y0 + int(row) - 1

@@ -39,9 +39,11 @@ def test_a_result_describes_its_map(inferencer):
 def test_max_side_shrinks_what_the_network_sees_and_resizes_the_map_back(inferencer, monkeypatch):
     image = scene(0, 96, 160)[..., ::-1]
     seen = []
-    pipeline = inferencer.pipeline
+    pipeline = inferencer.backend.pipeline
     monkeypatch.setattr(
-        inferencer, 'pipeline', lambda results: pipeline(seen.append(results['img']) or results)
+        inferencer.backend,
+        'pipeline',
+        lambda results: pipeline(seen.append(results['img']) or results),
     )
     result = inferencer.predict(image, max_side=100)
     (shrunk,) = seen
@@ -122,14 +124,14 @@ def test_batches_change_nothing(inferencer, tmp_path):
 
 def test_images_are_read_when_they_are_asked_for(inferencer, tmp_path):
     folder = save_scenes(tmp_path, 30)
-    read, loader, lock = [], inferencer.loader, threading.Lock()
+    read, loader, lock = [], inferencer.backend.loader, threading.Lock()
 
     def counting(results):
         with lock:
             read.append(results['img_path'])
         return loader(results)
 
-    inferencer.loader = counting
+    inferencer.backend.loader = counting
     try:
         results = inferencer.stream(folder)
         assert read == []
@@ -137,7 +139,7 @@ def test_images_are_read_when_they_are_asked_for(inferencer, tmp_path):
         assert len(read) <= 6
         results.close()
     finally:
-        inferencer.loader = loader
+        inferencer.backend.loader = loader
     assert len(read) <= 6
 
 
@@ -158,14 +160,14 @@ def test_bad_images_raise_or_are_skipped(inferencer, tmp_path):
 
 
 def test_an_image_too_large_for_the_memory_does_not_take_its_batch_along(inferencer, monkeypatch):
-    forward = inferencer.forward
+    forward = inferencer.backend.forward
 
     def little_memory(batch):
         if len(batch['inputs']) > 1 or batch['data_samples'][0].img_id == '000001':
             raise torch.cuda.OutOfMemoryError('out of memory')
         return forward(batch)
 
-    monkeypatch.setattr(inferencer, 'forward', little_memory)
+    monkeypatch.setattr(inferencer.backend, 'forward', little_memory)
     images = [scene(k)[..., ::-1] for k in range(3)]
     assert [r.name for r in inferencer(images, batch_size=3, on_error='skip')] == [
         '000000',
@@ -175,14 +177,14 @@ def test_an_image_too_large_for_the_memory_does_not_take_its_batch_along(inferen
 
 
 def test_any_error_of_the_network_stays_with_its_image(inferencer, monkeypatch):
-    forward = inferencer.forward
+    forward = inferencer.backend.forward
 
     def failing(batch):
         if any(sample.img_id == '000001' for sample in batch['data_samples']):
             raise IndexError('an index')
         return forward(batch)
 
-    monkeypatch.setattr(inferencer, 'forward', failing)
+    monkeypatch.setattr(inferencer.backend, 'forward', failing)
     images = [scene(k)[..., ::-1] for k in range(3)]
     results = inferencer(images, batch_size=3, on_error='skip')
     assert [r.name for r in results] == ['000000', '000002']

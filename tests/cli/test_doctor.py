@@ -19,7 +19,8 @@ SOUND = {
     'terminaltables': '3.1.10', 'mmengine': '0.10.7',
     'mmcv-lite': '2.1.0', 'mmdet': '3.3.0', 'mmpretrain': '1.2.0', 'mmsegmentation': '1.2.2',
     'panopticapi-lite': '0.2.0', 'huggingface-hub': '2.4.0',
-    'starlette': '1.0.0', 'uvicorn': '0.54.0',
+    'starlette': '1.0.0', 'uvicorn': '0.54.0', 'onnxruntime': '1.32.0', 'onnx': '1.23.2',
+    'onnxscript': '0.7.2',
 }  # fmt: skip
 FORKS = {
     **{name: v for name, v in SOUND.items() if not name.startswith('mm')},
@@ -58,7 +59,9 @@ OPENCV = (
 BROKEN = {
     'no torch': (
         without('torch', 'torchvision'),
-        failing('mmentity.registry', 'torch', 'torchvision', 'mmengine', 'mmentity.apis'),
+        failing(
+            'mmentity.registry', 'torch', 'torchvision', 'mmengine', 'mmentity.apis.torch_backend'
+        ),
         'torch >= 2.1, none is installed',
         'pip install torch torchvision',
     ),
@@ -70,13 +73,18 @@ BROKEN = {
     ),
     'no mmdet': (
         without('mmdet'),
-        failing('mmdet', 'mmentity.apis'),
+        failing('mmdet', 'mmentity.apis.torch_backend'),
         'mmdet >= 3.3, none is installed',
         'pip install "mmdet==3.3.0"',
     ),
     'mmcv 2.2.0': (
         without('mmcv-lite', mmcv='2.2.0'),
-        failing('mmdet', 'mmseg', 'mmentity.apis', error='AssertionError: MMCV==2.2.0 is used'),
+        failing(
+            'mmdet',
+            'mmseg',
+            'mmentity.apis.torch_backend',
+            error='AssertionError: MMCV==2.2.0 is used',
+        ),
         'mmcv < 2.2 for mmdet 3.3.0, found mmcv 2.2.0',
         f'pip uninstall -y mmcv && {LITE}',
     ),

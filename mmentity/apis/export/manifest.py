@@ -1,7 +1,6 @@
 """The record of a run: what made the files, and what went wrong."""
 
 import glob
-import hashlib
 import json
 import platform
 import time
@@ -9,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Optional, Union
-
-from mmengine.config import Config
 
 from mmentity import __version__
 from mmentity.apis.export.options import OutputOptions
@@ -25,7 +22,7 @@ from mmentity.utils.progress import clock
 DECISIVE = ('config_sha256', 'weights_sha256', 'precision', 'tracking')
 # What may differ between two runs whose files belong together.
 FREE_OUTPUTS = ('formats', 'sheet', 'npz_tables', 'sequence')
-VERSIONS = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'numpy', 'PIL')
+VERSIONS = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'onnxruntime', 'numpy', 'PIL')
 
 
 @dataclass
@@ -122,20 +119,13 @@ def origin_of(
 ) -> dict[str, Any]:
     """Record what makes the files: config, weights, device, precision and options."""
     return {
-        'config': inferencer.cfg.filename,
-        'config_sha256': _digest(inferencer.cfg),
+        **inferencer.origin,
         'weights': None if weights is None else str(weights),
         'weights_sha256': None if weights is None else sha256_of(weights),
         'device': str(inferencer.device),
         'precision': inferencer.precision,
         'outputs': outputs.record(),
     }
-
-
-def _digest(config: Config) -> str:
-    """Digest what decides about predictions: the model and the test pipeline."""
-    decisive = [config.model.to_dict(), config.test_dataloader.dataset.pipeline]
-    return hashlib.sha256(repr(decisive).encode()).hexdigest()
 
 
 def _decisive(record: dict[str, Any]) -> dict[str, Any]:

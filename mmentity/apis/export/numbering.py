@@ -1,10 +1,11 @@
 """The entities of one image as they are written: filtered, numbered, encoded."""
 
+import io
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.result import EntityResult
@@ -97,6 +98,13 @@ def encode_image(suffix: str, img: np.ndarray, quality: int = 95) -> bytes:
             the channels of RGBA are swapped in place, which saves a copy.
         quality: Quality of a JPEG, 1..100.
     """
+    try:
+        import cv2
+    except ImportError:
+        # slower, and all that a run of an exported file needs
+        stream = io.BytesIO()
+        Image.fromarray(img).save(stream, 'PNG' if suffix == '.png' else 'JPEG', quality=quality)
+        return stream.getvalue()
     if img.ndim == 3 and img.shape[2] == 4:
         img[..., 0], img[..., 2] = img[..., 2], img[..., 0].copy()
     elif img.ndim == 3:

@@ -5,8 +5,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mmengine.logging import MMLogger
-
 from mmentity.apis.export.existing import ExistingFiles
 from mmentity.apis.export.file_names import check_files, sequence_of
 from mmentity.apis.export.layout import fields_of
@@ -26,6 +24,7 @@ from mmentity.apis.inputs import (
     list_inputs,
 )
 from mmentity.apis.left_out import LeftOut
+from mmentity.utils.logs import get_logger
 from mmentity.utils.progress import show_progress
 
 
@@ -102,7 +101,7 @@ class PredictionRun:
             manifest.write(finished=True)
         warning = manifest.summary.warning(self.outputs)
         if warning:
-            MMLogger.get_current_instance().warning(warning)
+            get_logger().warning(warning)
         return manifest
 
     def describe(self) -> str:
@@ -122,7 +121,7 @@ class PredictionRun:
             for image, done in written:
                 if isinstance(done, Exception):
                     reason = manifest.fail(image, done)
-                    MMLogger.get_current_instance().warning(f'failed: {reason}')
+                    get_logger().warning(f'failed: {reason}')
                 else:
                     manifest.summary.add(done)
 

@@ -6,7 +6,6 @@ from types import TracebackType
 from typing import NamedTuple, Optional, Union
 
 import numpy as np
-from mmengine.logging import MMLogger
 
 from mmentity.apis.export.numbering import NumberedResult
 from mmentity.apis.export.options import OutputOptions
@@ -16,6 +15,7 @@ from mmentity.apis.result import EntityResult
 from mmentity.apis.tracked.files import TrackTable, VideoFile
 from mmentity.datasets.errors import SampleError
 from mmentity.tracking import EntityTracker, FrameSizeError, TooManyTracksError, TrackOptions
+from mmentity.utils.logs import get_logger
 
 
 class FollowedFrame(NamedTuple):
@@ -75,8 +75,7 @@ class FollowedSequence:
         if kind is None and self._has_frames:
             self.table.close(self.tracker.finish())
             self.table.write(self.path, self.scratch)
-            logger = MMLogger.get_current_instance()
-            logger.info(f'{len(self.table)} tracks in {self.path}')
+            get_logger().info(f'{len(self.table)} tracks in {self.path}')
 
     def skip(self) -> None:
         """Count a frame that cannot be used."""

@@ -145,7 +145,7 @@ class TrackedRun(PredictionRun):
                     manifest.skipped += 1
                     rgb = None
                     if needs_image:
-                        rgb = inferencer.read(image, options.size)['img'][..., ::-1]
+                        rgb = inferencer.read(image, options.size)[..., ::-1]
                     yield FollowedFrame(image, None, read_kept(self.out, image, self.outputs, rgb))
                 continue
             for image, found in inferencer.outcomes(images, options):

@@ -12,11 +12,8 @@ import warnings
 from pathlib import Path
 from typing import Optional
 
-from mmengine.config import Config
-from mmengine.logging import MMLogger
 from PIL import Image
 
-from mmentity.apis import EntityInferencer
 from mmentity.apis.export import (
     OneImage,
     Preset,
@@ -25,20 +22,18 @@ from mmentity.apis.export import (
     table_of,
 )
 from mmentity.apis.export.one_image import DRAWN as DRAWN_OF_ONE
-from mmentity.apis.inferencer import LOADERS
 from mmentity.apis.inputs import ListOptions
-from mmentity.cli.arguments import DEFAULT_MODEL, add_config_options, add_model_arguments
+from mmentity.cli.arguments import add_config_options, add_model_arguments
 from mmentity.cli.format_options import add_format_arguments
-from mmentity.cli.model_weights import weights_of
 from mmentity.cli.predict_options import (
     add_input_arguments,
     add_output_arguments,
     output_options,
     shard,
 )
+from mmentity.cli.predictor import PRECISIONS, build_inferencer
 from mmentity.cli.track_options import add_track_arguments, build_run
-from mmentity.models.precision import DTYPES
-from mmentity.utils.shipped_configs import get_config
+from mmentity.utils.logs import get_logger
 
 # options that only a run over many images has
 OF_RUNS = (
@@ -74,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_options(parser)
     parser.add_argument(
         '--precision',
-        choices=sorted(DTYPES),
+        choices=PRECISIONS,
         help='of the network; half precision is faster where the device has it, and changes a '
         'few pixels; default: test_cfg.precision, or fp32',
     )
@@ -121,8 +116,8 @@ def run(args: argparse.Namespace) -> int:
         options,
         listing,
     )
-    MMLogger.get_current_instance().info(prediction_run.describe())
-    inferencer, weights = _build_inferencer(args)
+    get_logger().info(prediction_run.describe())
+    inferencer, weights = build_inferencer(args)
     manifest = prediction_run(inferencer, weights)
     for line in manifest.lines():
         print(line)
@@ -143,32 +138,11 @@ def _predict_one(args: argparse.Namespace) -> int:
     one_image = OneImage(
         args.inputs[0], outputs if args.draw else outputs.changed(drawn=DRAWN_OF_ONE)
     )
-    numbered, files = one_image(_build_inferencer(args)[0])
+    numbered, files = one_image(build_inferencer(args)[0])
     print(table_of(numbered))
     for file in files:
         print(file)
     return 0
-
-
-def _build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
-    """Build the inferencer of a command; return it with the path of its weights."""
-    model = args.model or DEFAULT_MODEL
-    config = get_config(model)
-    config.merge_from_dict(args.cfg_options or {})
-    _set_depth(config, args.depth)
-    weights = weights_of(args, config)
-    inferencer = EntityInferencer(
-        config,
-        weights,
-        args.device,
-        precision=args.precision,
-        compile=args.compile,
-        crops=args.crops,
-    )
-    MMLogger.get_current_instance().info(
-        f'{model} with {weights} on {inferencer.device} in {inferencer.precision}'
-    )
-    return inferencer, weights
 
 
 def _names_of_list(args: argparse.Namespace) -> Optional[list[str]]:
@@ -192,17 +166,3 @@ def _allow_pixels(number: Optional[int]) -> None:
     if number is not None:
         # Pillow refuses what has more than twice this
         Image.MAX_IMAGE_PIXELS = (number + 1) // 2
-
-
-def _set_depth(config: Config, depth: Optional[str]) -> None:
-    """Set the depth of the step of the config that reads files, where one is given."""
-    if depth is None:
-        return
-    steps = config.test_dataloader.dataset.pipeline
-    loaders = [step for step in steps if str(step['type']).endswith(LOADERS)]
-    if not any('mmentity' in (step.get('_scope_'), step['type'].split('.')[0]) for step in loaders):
-        raise ValueError(
-            f'depth needs the loader of mmentity in the test pipeline of {config.filename}'
-        )
-    for step in loaders:
-        step['depth'] = depth

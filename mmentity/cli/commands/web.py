@@ -3,6 +3,7 @@
 import argparse
 
 from mmentity.apis import EntityInferencer
+from mmentity.apis.inferencer import is_exported_file
 from mmentity.apis.web import MAX_UPLOAD_MB, check_web_extra, serve
 from mmentity.cli.arguments import add_model_arguments
 from mmentity.cli.model_weights import weights_of
@@ -27,8 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     check_web_extra()
-    config = get_config(args.model)
-    weights = weights_of(args, config)
-    inferencer = EntityInferencer(config, weights, args.device, show_progress=False)
+    if is_exported_file(args.model):
+        model, weights = args.model, args.weights
+    else:
+        model = get_config(args.model)
+        weights = weights_of(args, model)
+    inferencer = EntityInferencer(model, weights, args.device, show_progress=False)
     serve(inferencer, args.host, args.port, args.max_upload_mb)
     return 0

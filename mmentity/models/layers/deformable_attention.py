@@ -11,6 +11,7 @@ from mmcv.ops.multi_scale_deform_attn import (
 )
 from torch import Tensor
 
+from mmentity.models.exporting import is_exported
 from mmentity.models.layers.sampled_sums import SampledSums, Samples, Sizes
 from mmentity.models.transfers import move
 
@@ -23,13 +24,15 @@ def attention_way(device: Union[torch.device, str]) -> AttentionWay:
     Returns:
         ``'embedding_bag'`` on the CPU: sums of weighted rows, which hold no samples;
         ``'compiled'`` on a CUDA device where mmcv has its op compiled for CUDA;
-        ``'grid_sample'``, plain PyTorch, everywhere else.
+        ``'grid_sample'``, plain PyTorch, everywhere else, and in an exported graph.
 
     Examples:
         >>> attention_way('cpu')
         'embedding_bag'
     """
     kind = torch.device(device).type
+    if is_exported():
+        return 'grid_sample'
     if kind == 'cpu':
         return 'embedding_bag'
     return 'compiled' if kind == 'cuda' and _has_compiled_op() else 'grid_sample'

@@ -369,7 +369,7 @@ class Handmade:
     classes = ('entity',)
 
     def __init__(self, inferencer):
-        self.cfg, self.device, self.precision = inferencer.cfg, inferencer.device, 'fp32'
+        self.origin, self.device, self.precision = inferencer.origin, inferencer.device, 'fp32'
 
     def outcomes(self, images, reading):
         for image in images:

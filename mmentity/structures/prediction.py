@@ -1,0 +1,23 @@
+"""What a model found in one image, as arrays."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Prediction(NamedTuple):
+    """Entities of one image, in descending score; some may have no pixel.
+
+    Attributes:
+        ids: int32 ``(1, H0, W0)``, 0 = no entity, k = row k - 1.
+        scores: float32 ``(Q,)``, 0..1.
+        labels: int64 ``(Q,)``.
+        boxes_xyxy_px: int64 ``(Q, 4)``, right and bottom exclusive, 0 where there is no pixel.
+        areas: int64 ``(Q,)``, px.
+    """
+
+    ids: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    boxes_xyxy_px: np.ndarray
+    areas: np.ndarray
