@@ -58,6 +58,8 @@ EXTRAS = {
     'timm': ['timm>=1.0.20'],
     # runs what `mmentity to-transformers` writes, which does not need it itself
     'transformers': ['transformers>=5.0'],
+    # windows of large images, and maps that are written in parts
+    'tiles': ['rasterio>=1.3'],
     'web': ['starlette>=0.40', 'uvicorn>=0.30'],
     # prediction with an exported network, without PyTorch and OpenMMLab
     # (pyyaml reads presets, and comes with mmengine elsewhere)
@@ -85,6 +87,7 @@ EXTRAS = {
         'psutil',
         'pytest',
         'pytest-xdist',
+        'rasterio',
         'ray[data]',
         'ruff',
         'setuptools',

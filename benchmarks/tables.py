@@ -110,7 +110,30 @@ def growth_table(rows: list) -> str:
     return '\n'.join([*lines, '', f'Measured on {_environment(row["environment"])}.'])
 
 
-RENDERERS = {'gpu': gpu_table, 'training_growth': growth_table}
+def tiles_table(rows: list) -> str:
+    """Render AP^e of views and tiles on each kind of images, and memory."""
+    kinds = {
+        'scenes': [row for row in rows if row['case'].get('images') == 'scenes'],
+        'mosaics of 4 x 4 scenes': [row for row in rows if row['case'].get('images') == 'mosaics'],
+        'mosaic of 8 x 8 scenes': [row for row in rows if 'mosaic' in row['case']],
+    }
+    head = ['images', 'way', 'AP^e', 'AP^e_50', 'small', 'medium', 'large']
+    lines = [_line(head), _line(['---'] * len(head))]
+    for kind, of_kind in kinds.items():
+        for row in of_kind:
+            values = [row['measured'][f'APe{key}'] for key in ('', '_50', '_s', '_m', '_l')]
+            lines.append(_line([kind, row['case']['way'], *(f'{v:.1f}' for v in values)]))
+    head = ['a TIFF of', 'px', 'entities', 'memory above the model, MiB']
+    lines += ['', _line(head), _line(['---'] * len(head))]
+    for row in (row for row in rows if 'memory' in row['case']):
+        number, of_row = row['case']['memory'], row['measured']
+        kind = 'colours' if number == 'blank' else f'{number} x {number} scenes'
+        size = f'{of_row["height"]:,} x {of_row["width"]:,}'
+        lines.append(_line([kind, size, of_row['entities'], of_row['above_the_model_mib']]))
+    return '\n'.join([*lines, '', f'Measured on {_environment(rows[-1]["environment"])}.'])
+
+
+RENDERERS = {'gpu': gpu_table, 'tiles': tiles_table, 'training_growth': growth_table}
 
 
 def _baseline_of(name: str, case: dict, rows: list) -> tuple:

@@ -12,6 +12,9 @@ from mmentity.structures.prediction import Prediction
 class Backend(Protocol):
     """What :class:`mmentity.apis.EntityInferencer` asks of it; threads load, one predicts."""
 
+    # bits that 16-bit images use, as of the loader of the config, or 'auto'
+    depth: str
+
     @property
     def origin(self) -> dict[str, Any]:
         """What made the results, for the record of a run: ``config`` and ``config_sha256``."""
@@ -28,6 +31,10 @@ class Backend(Protocol):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes by label."""
 
+    @property
+    def takes_boxes(self) -> bool:
+        """Whether an image may come with ``crop_boxes``, in place of its crops."""
+
     def read(self, image: InputImage) -> np.ndarray:
         """Read an image, uint8 BGR ``(H0, W0, 3)``.
 
@@ -43,6 +50,9 @@ class Backend(Protocol):
 
     def predict(self, batch: Sequence[Any]) -> list[Prediction]:
         """Predict images that were packed, all of one size."""
+
+    def weights_digest(self) -> str:
+        """Digest the weights in use."""
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that memory ran out."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mmentity.apis.backend import Backend
 from mmentity.apis.inputs import (
@@ -112,6 +113,9 @@ class EntityInferencer:
             the first images and pays off over many.
         crops: Crops that a CropFormer sees beside the whole image, 0..4, see
             :func:`mmentity.apis.crops.with_crops`; by default those of the test pipeline.
+        views: Rows and columns of crops that the network is given besides the whole image,
+            such as ``'3x3'``; 2 x 2 by default, with which CropFormer is tested.
+        view_overlap: Part of a crop's side that it shares with its neighbour, 0 to below 1.
 
     Attributes:
         backend: What runs the network.
@@ -124,7 +128,8 @@ class EntityInferencer:
         FileNotFoundError: If there is no such config, checkpoint or file.
         ImportError: If what the model needs is not installed.
         ValueError: If the weights do not fit, the device cannot be used, there is no
-            compiler, the precision is none of the above, or the config has no test pipeline of mmentity, cuts no crops where ``crops`` is given, or predicts no entities.
+            compiler, the precision is none of the above, or the config has no test pipeline of mmentity, cuts no crops where
+            ``crops``, ``views`` or ``view_overlap`` is given, or predicts no entities.
 
     Examples:
         >>> inferencer = EntityInferencer('cropformer_hornet-l_3x', 'CropFormer_hornet_3x_03823a.pth')
@@ -143,8 +148,12 @@ class EntityInferencer:
         precision: Optional[str] = None,
         compile: bool = False,
         crops: Optional[int] = None,
+        views: Optional[Union[str, Sequence[int]]] = None,
+        view_overlap: Optional[float] = None,
     ) -> None:
-        self.backend = _backend_of(model, weights, device, precision, compile, crops)
+        self.backend = _backend_of(
+            model, weights, device, precision, compile, crops, views, view_overlap
+        )
         self.show_progress = show_progress
         self.failures: list[tuple[InputImage, str]] = []
         compiling = ' (the first ones wait for the compiler)' if compile else ''
@@ -186,6 +195,7 @@ class EntityInferencer:
         keep_image: bool = True,
         max_side: Optional[int] = None,
         size: Optional[tuple[int, int]] = None,
+        boxes: Optional[ArrayLike] = None,
     ) -> EntityResult:
         """Predict one image.
 
@@ -194,18 +204,32 @@ class EntityInferencer:
             keep_image: Whether the result carries the image, for drawing.
             max_side: As of :class:`LoadOptions`.
             size: As of :class:`LoadOptions`.
+            boxes: What CropFormer looks at closely besides the whole image, in place of
+                its crops: int ``(N, 4)`` xyxy px, right and bottom exclusive.
 
         Raises:
             FileNotFoundError: If it does not exist.
             SampleError: If the image cannot be used.
-            ValueError: If it is a folder, a video, or a glob of several.
+            ValueError: If it is a folder, a video, or a glob of several; if a box is not
+                inside of the image, or the model sees the whole image only.
         """
+        if boxes is not None and not self.backend.takes_boxes:
+            raise ValueError(
+                f'boxes are given to {self.origin["config"] or "a model"}, which sees the whole '
+                'image only, or is exported with its views; choose a config of CropFormer'
+            )
         first, *others = expand([image])
         if others or not isinstance(first, InputImage):
             given = image if isinstance(image, (str, Path)) else type(image).__name__
             raise ValueError(
                 f'{given} is more than one image; go through it with inferencer.stream(inputs)'
             )
+        if boxes is not None:
+            if size is not None or max_side is not None:
+                raise ValueError(
+                    'boxes are in px of the image; give them without size and max_side'
+                )
+            first = replace(first, crop_boxes=np.asarray(boxes))
         options = LoadOptions(workers=0, keep_image=keep_image, size=size, max_side=max_side)
         ((_, result),) = self.outcomes([first], options)
         if isinstance(result, Exception):
@@ -411,6 +435,8 @@ def _backend_of(
     precision: Optional[str],
     compile: bool,
     crops: Optional[int],
+    views: Optional[Union[str, Sequence[int]]],
+    view_overlap: Optional[float],
 ) -> Backend:
     """Choose what runs a model."""
     if not is_exported_file(model):
@@ -421,7 +447,7 @@ def _backend_of(
         check_dependencies()
         from mmentity.apis.torch_backend import TorchBackend
 
-        return TorchBackend(model, weights, device, precision, compile, crops)
+        return TorchBackend(model, weights, device, precision, compile, crops, views, view_overlap)
     from mmentity.apis.onnx_backend import OnnxBackend
 
     given = {
@@ -429,6 +455,8 @@ def _backend_of(
         'precision': precision not in (None, 'fp32'),
         'compile': compile,
         'crops': crops is not None,
+        'views': views is not None,
+        'view_overlap': view_overlap is not None,
     }
     wrong = [name for name, is_given in given.items() if is_given]
     if wrong:

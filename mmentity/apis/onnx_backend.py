@@ -16,6 +16,7 @@ from mmentity.deploy.fusion import fuse_entities
 from mmentity.deploy.runtime import OnnxGraph, is_out_of_memory
 from mmentity.deploy.views import GraphInput, make_views
 from mmentity.structures.prediction import Prediction
+from mmentity.utils.files import sha256_of
 
 
 class OnnxBackend:
@@ -39,6 +40,7 @@ class OnnxBackend:
 
     # the files are of float32, whatever their weights are stored in
     precision = 'fp32'
+    takes_boxes = False
 
     def __init__(
         self, path: Union[str, Path], device: Optional[str] = None, depth: str = 'auto'
@@ -84,6 +86,10 @@ class OnnxBackend:
     def predict(self, batch: Sequence[GraphInput]) -> list[Prediction]:
         """Predict images, one after the other: a graph takes one."""
         return [fuse_entities(*self.graph(given.views), given, self.graph.info) for given in batch]
+
+    def weights_digest(self) -> str:
+        """Digest the file."""
+        return sha256_of(self.graph.path)
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that memory ran out."""

@@ -160,15 +160,7 @@ class EntityResult:
         Raises:
             ValueError: If there is no such order.
         """
-        if by == 'score':
-            rows = np.argsort(-self.scores, kind='stable')
-        elif by == 'area':
-            rows = np.argsort(-self.areas, kind='stable')
-        elif by == 'position':
-            rows = np.lexsort((self.boxes_xyxy_px[:, 0], self.boxes_xyxy_px[:, 1]))
-        else:
-            raise ValueError(f'order is {by!r}; it must be one of {", ".join(ORDERS)}')
-        return rows[::-1] if reverse else rows
+        return order_rows(by, self.scores, self.areas, self.boxes_xyxy_px, reverse)
 
     def ordered(self, by: str = 'score', reverse: bool = False) -> 'EntityResult':
         """Put the entities in an :meth:`order` and number them from 1."""
@@ -378,3 +370,26 @@ def prediction_of(sample: 'DetDataSample') -> Prediction:
         instances.bboxes.astype(np.int64),
         instances.areas,
     )
+
+
+def order_rows(
+    by: str,
+    scores: np.ndarray,
+    areas: np.ndarray,
+    boxes_xyxy_px: np.ndarray,
+    reverse: bool = False,
+) -> np.ndarray:
+    """Return the rows of a table of K entities in one of ``ORDERS``, int64 ``(K,)``.
+
+    Raises:
+        ValueError: If there is no such order.
+    """
+    if by == 'score':
+        rows = np.argsort(-scores, kind='stable')
+    elif by == 'area':
+        rows = np.argsort(-areas, kind='stable')
+    elif by == 'position':
+        rows = np.lexsort((boxes_xyxy_px[:, 0], boxes_xyxy_px[:, 1]))
+    else:
+        raise ValueError(f'order is {by!r}; it must be one of {", ".join(ORDERS)}')
+    return rows[::-1] if reverse else rows

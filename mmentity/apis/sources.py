@@ -37,6 +37,7 @@ class InputImage:
         content: Bytes of a file, a PIL image or uint8 BGR ``(H0, W0, 3)``, where it is in memory.
         error: Why it is known to be unusable, if it is.
         stamp: State of the file when its turn came, where somebody asked for it.
+        crop_boxes: int ``(N, 4)`` xyxy px, where others than those of the config are wanted.
     """
 
     name: str
@@ -45,6 +46,7 @@ class InputImage:
     content: Optional[Union[bytes, np.ndarray, Image.Image]] = field(default=None, repr=False)
     error: Optional[Exception] = None
     stamp: Optional[FileStamp] = None
+    crop_boxes: Optional[np.ndarray] = field(default=None, repr=False)
 
     @property
     def place(self) -> str:

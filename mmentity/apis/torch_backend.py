@@ -1,5 +1,6 @@
 """Prediction with a detector of a config, in PyTorch."""
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -21,6 +22,7 @@ from mmentity.apis.inputs import to_bgr
 from mmentity.apis.models import get_model, usable_device
 from mmentity.apis.result import prediction_of
 from mmentity.apis.sources import InputImage
+from mmentity.apis.views import crop_steps, with_views
 from mmentity.checkpoints.hub import weights_file
 from mmentity.converters import load_weights
 from mmentity.models.memory import is_out_of_memory
@@ -57,10 +59,14 @@ class TorchBackend:
         precision: Optional[str] = None,
         compile: bool = False,
         crops: Optional[int] = None,
+        views: Optional[Union[str, Sequence[int]]] = None,
+        view_overlap: Optional[float] = None,
     ) -> None:
         check_precision(precision)
-        self.cfg = _config_of(model)
+        self.cfg = with_views(_config_of(model), views, view_overlap)
         if crops is not None:
+            if views is not None:
+                raise ValueError('crops and views both say which crops there are; give one of them')
             self.cfg = with_crops(self.cfg, crops)
         built = model if isinstance(model, nn.Module) else None
         self.model = self._init_model(built, weights, usable_device(device or get_device()))
@@ -97,11 +103,16 @@ class TorchBackend:
         meta = getattr(self.model, 'dataset_meta', None) or {}
         return tuple(meta.get('classes') or ENTITY)
 
+    @property
+    def takes_boxes(self) -> bool:
+        """Whether the test pipeline cuts crops, which boxes can take the place of."""
+        return bool(crop_steps(self.cfg))
+
     def read(self, image: InputImage) -> np.ndarray:
         """Read an image as the config does, uint8 BGR ``(H0, W0, 3)``."""
         if image.content is None:
             return self.loader({'img_path': image.path, 'img_id': image.name})['img']
-        return to_bgr(image.content, getattr(self.loader, 'depth', 'auto'), image.place)
+        return to_bgr(image.content, self.depth, image.place)
 
     def pack(self, img: np.ndarray, image: InputImage) -> dict[str, Any]:
         """Run the test pipeline over an image."""
@@ -110,6 +121,7 @@ class TorchBackend:
                 'img_path': image.path,
                 'img_id': image.name,
                 'img': img,
+                'crop_boxes': image.crop_boxes,
                 'img_shape': img.shape[:2],
                 'ori_shape': img.shape[:2],
             }
@@ -127,6 +139,16 @@ class TorchBackend:
     def forward(self, batch: dict[str, Any]) -> list:
         """Run the model over a collated batch; returns its samples."""
         return self.model.test_step(batch)
+
+    def weights_digest(self) -> str:
+        """Digest parameters and buffers with their names."""
+        digest = hashlib.sha256()
+        for name, value in self.model.state_dict().items():
+            if isinstance(value, torch.Tensor):
+                digest.update(name.encode())
+                values = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+                digest.update(values.data)
+        return digest.hexdigest()
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that memory ran out."""
@@ -167,6 +189,7 @@ class TorchBackend:
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmdet')):
             self.loader = TRANSFORMS.build(steps[loaders[0]])
             self.pipeline = Compose(rest)
+        self.depth = getattr(self.loader, 'depth', 'auto')
 
 
 def _config_of(model: Union[str, Path, Config, nn.Module]) -> Config:

@@ -42,6 +42,8 @@ def build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
         precision=args.precision,
         compile=args.compile,
         crops=args.crops,
+        views=args.views,
+        view_overlap=args.view_overlap,
     )
     get_logger().info(f'{model} with {weights} on {inferencer.device} in {inferencer.precision}')
     return inferencer, weights
@@ -60,9 +62,10 @@ def _exported(args: argparse.Namespace) -> EntityInferencer:
         precision=args.precision,
         compile=args.compile,
         crops=args.crops,
+        views=args.views,
+        view_overlap=args.view_overlap,
     )
-    backend = inferencer.backend
-    backend.depth = args.depth or 'auto'  # type: ignore[attr-defined]  # of files that it reads
+    inferencer.backend.depth = args.depth or 'auto'
     get_logger().info(f'{args.model} of {inferencer.origin["config"]} on {inferencer.device}')
     return inferencer
 

@@ -19,18 +19,29 @@ from mmentity.structures import EntityMap
 from mmentity.utils.shipped_configs import get_config
 
 MODEL = 'mask2former_swin-nano_demo'
+# one that sees crops
+CROPS = 'cropformer_swin-nano_demo'
 
 
 @pytest.fixture(scope='session')
 def weights(tmp_path_factory):
     """Random weights whose classes are certain and whose masks differ."""
+    return save_weights(MODEL, tmp_path_factory.mktemp('weights') / 'random.pth')
+
+
+@pytest.fixture(scope='session')
+def crop_weights(tmp_path_factory):
+    """The same of a model that sees crops."""
+    return save_weights(CROPS, tmp_path_factory.mktemp('weights') / 'crops.pth')
+
+
+def save_weights(config, path):
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdet'):
-        model = MODELS.build(get_config(MODEL).model)
+        model = MODELS.build(get_config(config).model)
     with torch.no_grad():
         model.panoptic_head.cls_embed.bias.copy_(torch.tensor([4.0, -4.0]))
         model.panoptic_head.mask_embed[-1].weight.mul_(20)
-    path = tmp_path_factory.mktemp('weights') / 'random.pth'
     torch.save({'state_dict': model.state_dict()}, path)
     return path
 

@@ -9,38 +9,47 @@ import tempfile
 import pytest
 from PIL import Image
 
-from tests.apis.conftest import MODEL, contents, save_scenes, scene
+from tests.apis.conftest import CROPS, MODEL, contents, save_scenes, scene
 from tests.conftest import ROOT
 
 TUTORIALS = {path.stem: path for path in (ROOT / 'docs' / 'tutorials').glob('*.md')}
 RAY = TUTORIALS.pop('ray_data')
 
 
-def run_code(path, weights):
+def run_code(path, weights, model=MODEL):
     """Run the Python code of a page."""
     # this section is run by tests/uses/test_inference.py
     text = re.sub('## From mmdet and mmseg\n.*?\n## ', '## ', path.read_text(), flags=re.DOTALL)
     code = '\n'.join(re.findall(r'```python\n(.*?)```', text, flags=re.DOTALL))
-    code = re.sub(r"'\w+_hornet-l_3x'", repr(MODEL), code)
+    code = re.sub(r"'\w+_hornet-l_3x'", repr(model), code)
     code = re.sub(r"'\w+_hornet_3x_\w+\.pth'", repr(str(weights)), code)
-    assert MODEL in code
+    assert model in code
     exec(compile(code, str(path), 'exec'), {'__name__': 'tutorial'})
 
 
 @pytest.mark.parametrize(
     'path', [*sorted(TUTORIALS.values()), ROOT / 'docs' / 'inference.md'], ids=lambda p: p.stem
 )
-def test_code_runs(path, weights, tmp_path, monkeypatch):
+def test_code_runs(path, weights, crop_weights, tmp_path, monkeypatch):
+    options = (weights, MODEL)
+    if path.stem == 'large_images':
+        # its views are crops, its tiles of a TIFF
+        options = (crop_weights, CROPS)
+        pytest.importorskip('rasterio', reason='the extra tiles is not installed')
     for name in ('street.jpg', 'street_next.jpg'):
         Image.fromarray(scene(0)).save(tmp_path / name)
+    Image.fromarray(scene(1, 96, 128)).save(tmp_path / 'town.tif')
     save_scenes(tmp_path / 'frames', 2)
     save_scenes(tmp_path / 'data' / 'scenes' / 'room' / 'color', 2, '.jpg')
     monkeypatch.chdir(tmp_path)
-    run_code(path, weights)
+    run_code(path, *options)
     if path.stem == 'frames_for_3d':
         assert (tmp_path / 'data/maps/room/entity_ids/1.png').is_file()
     if path.stem == 'one_image':
         assert (tmp_path / 'street_entities.png').is_file()
+    if path.stem == 'large_images':
+        assert (tmp_path / 'maps/town.tif').is_file()
+        assert (tmp_path / 'maps/town.json').is_file()
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from mmentity.cli.predict_options import (
     shard,
 )
 from mmentity.cli.predictor import PRECISIONS, build_inferencer
+from mmentity.cli.tiling import TiledRun, add_tile_arguments
 from mmentity.cli.track_options import add_track_arguments, build_run
 from mmentity.utils.logs import get_logger
 
@@ -88,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser)
     add_format_arguments(parser)
     add_track_arguments(parser)
+    add_tile_arguments(parser)
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
         '--workers', type=int, default=2, help='threads that read and that write; default: 2'
@@ -101,6 +103,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict; 1 if an image failed."""
     _allow_pixels(args.max_pixels)
+    if args.tile is not None:
+        tiled_run = TiledRun(args, _names_of_list(args), output_options(args, Preset()))
+        return 1 if tiled_run(build_inferencer(args)[0]) else 0
     if args.out is None:
         return _predict_one(args)
     preset = read_preset(args.preset) if args.preset else Preset()

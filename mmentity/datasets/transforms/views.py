@@ -8,7 +8,12 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
 
-from mmentity.datasets.geometry import corner_boxes, resize_image, shortest_edge_size
+from mmentity.datasets.geometry import (
+    checked_boxes,
+    grid_boxes,
+    resize_image,
+    shortest_edge_size,
+)
 from mmentity.datasets.transforms.alignment import ViewsAreMade, begin, check_size, to_uint8
 from mmentity.registry import TRANSFORMS
 
@@ -48,31 +53,44 @@ class FlipEntities(BaseTransform):
 
 @TRANSFORMS.register_module()
 class CropViews(BaseTransform):
-    """Cut the views of an image: the whole of it and crops at its corners.
+    """Cut the views of an image: the whole of it and crops on a grid.
 
     Adds ``view_boxes`` int64 ``(V, 4)`` xyxy px, the whole image first; the
-    crops themselves are made by :class:`ResizeViews`.
+    crops themselves are made by :class:`ResizeViews`. A sample that comes with
+    ``crop_boxes``, int ``(N, 4)`` xyxy px, is cut at these instead.
 
     Args:
-        crop_ratio: Side of a crop over the side of the image, 0..1. At 0.7
-            the crops of stride 0.6 are the four corners.
-        num_crops: Number of crops, 0..4. Defaults to all four in order, as testing
+        crop_ratio: Side of a crop over the side of the image, 0..1, where two
+            are in a row. At 0.7 the crops of stride 0.6 are the four corners.
+        num_crops: Number of crops, from 0 on. Defaults to all in order, as testing
             needs them.
         at_random: Whether ``num_crops`` are drawn at random, each at most once, as
             training needs them; otherwise they are the first ones in order: top left,
             top right, bottom left, bottom right.
+        grid: Rows and columns of crops. Those of a finer grid are smaller and share
+            as much of a crop with their neighbours; the released models are trained
+            with one crop of 2 x 2 and tested with all four.
 
     Raises:
-        ValueError: If ``crop_ratio`` or ``num_crops`` is out of range.
+        ValueError: If an argument is out of range.
     """
 
     def __init__(
-        self, crop_ratio: float = 0.7, num_crops: Optional[int] = None, at_random: bool = True
+        self,
+        crop_ratio: float = 0.7,
+        num_crops: Optional[int] = None,
+        at_random: bool = True,
+        grid: Sequence[int] = (2, 2),
     ) -> None:
         if not 0 < crop_ratio <= 1:
             raise ValueError(f'crop_ratio is {crop_ratio}; it must be above 0 and at most 1')
-        if num_crops is not None and not 0 <= num_crops <= 4:
-            raise ValueError(f'num_crops is {num_crops}; an image has 0 to 4 corner crops')
+        if len(grid) != 2 or min(grid) < 1:
+            raise ValueError(f'grid is {grid}; it is rows and columns of crops, at least 1 each')
+        self.grid = (int(grid[0]), int(grid[1]))
+        most = self.grid[0] * self.grid[1]
+        if num_crops is not None and not 0 <= num_crops <= most:
+            kind = 'corner crops' if self.grid == (2, 2) else 'crops'
+            raise ValueError(f'num_crops is {num_crops}; an image has 0 to {most} {kind}')
         self.crop_ratio = crop_ratio
         self.num_crops = num_crops
         self.at_random = at_random
@@ -81,13 +99,19 @@ class CropViews(BaseTransform):
         """Choose the views of one sample."""
         begin(results, self)
         height, width = results['img'].shape[:2]
-        crops = corner_boxes(height, width, self.crop_ratio)
-        if self.num_crops is not None:
-            order = np.random.permutation(4) if self.at_random else np.arange(4)
-            crops = crops[order[: self.num_crops]]
         whole = np.array([[0, 0, width, height]])
-        results['view_boxes'] = np.concatenate([whole, crops])
+        results['view_boxes'] = np.concatenate([whole, self._crops(results, height, width)])
         return results
+
+    def _crops(self, results: dict[str, Any], height: int, width: int) -> np.ndarray:
+        if results.get('crop_boxes') is not None:
+            return checked_boxes(results['crop_boxes'], height, width)
+        crops = grid_boxes(height, width, self.crop_ratio, self.grid)
+        if self.num_crops is not None:
+            number = len(crops)
+            order = np.random.permutation(number) if self.at_random else np.arange(number)
+            crops = crops[order[: self.num_crops]]
+        return crops
 
 
 @TRANSFORMS.register_module()

@@ -28,7 +28,7 @@ def drawn_network(inferencer, monkeypatch):
     def outcomes(images, options):
         for image in images:
             try:
-                img = inferencer.read(image, options.size)['img'][..., ::-1]
+                img = inferencer.read(image, options.size)[..., ::-1]
             except Exception as error:
                 yield Outcome(image, error)
                 continue
