@@ -137,6 +137,26 @@ def use_test_time_augmentation(config: Config) -> None:
     dataset.pipeline = config.tta_pipeline
 
 
+def use_boundary_metrics(config: Config) -> None:
+    """Let every ``EntityMetric`` of the test give boundary AP too.
+
+    Raises:
+        ValueError: If the config tests with no ``EntityMetric``, as of the class-aware tasks.
+    """
+    evaluator = config.test_evaluator
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
+    of_entities = [row for row in metrics if row['type'].split('.')[-1] == 'EntityMetric']
+    if not of_entities:
+        names = ', '.join(row['type'] for row in metrics)
+        raise ValueError(
+            f'{config.filename} tests with {names}, and boundary AP is a metric of entities '
+            "without classes; omit --boundary, or put dict(type='mmentity.EntityMetric') into "
+            'test_evaluator'
+        )
+    for row in of_entities:
+        row['boundary'] = True
+
+
 def enable_lr_scaling(config: Config) -> None:
     """Scale the learning rate with the total batch size.
 

@@ -10,15 +10,19 @@ from typing import Any, Optional, Union
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
-from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 
 from mmentity.evaluation.coco_tables import (
     PRECISIONS,
     RECALLS,
     OverlapTable,
-    overlap_table,
     summarize_tables,
+)
+from mmentity.evaluation.overlaps import (
+    boundary_tables_of_map,
+    boundary_tables_of_rles,
+    table_of_map,
+    table_of_rles,
 )
 from mmentity.evaluation.samples import (
     GroundTruth,
@@ -63,10 +67,13 @@ class EntityMetric(BaseMetric):
         prefix: First part of the names of the metrics.
         resolve_overlaps: Whether a pixel of several ``pred_instances.masks`` goes to the
             mask of the highest score, where a sample has no ``pred_entity_map``.
+        boundary: Whether to give boundary AP too (Cheng et al., Boundary IoU, CVPR 2021): the
+            overlap of a pair is the lesser of mask IoU and the IoU of the bands within 2 % of
+            the diagonal inside of their boundaries. Crowds and areas count as in AP^e.
 
     Raises:
-        ValueError: If ``format_only`` is set without ``outfile_prefix``, or a
-            sample has no ground truth or no prediction.
+        ValueError: If ``format_only`` is set without ``outfile_prefix`` or with ``boundary``,
+            or a sample has no ground truth or no prediction.
     """
 
     default_prefix = 'entity'
@@ -79,11 +86,15 @@ class EntityMetric(BaseMetric):
         collect_device: str = 'cpu',
         prefix: Optional[str] = None,
         resolve_overlaps: bool = False,
+        boundary: bool = False,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if format_only and outfile_prefix is None:
             raise ValueError('format_only writes result files; say where with outfile_prefix')
+        if format_only and boundary:
+            raise ValueError('format_only scores nothing; omit it, or boundary')
         self.overlap = overlap
+        self.boundary = boundary
         self.resolve_overlaps = resolve_overlaps
         self.format_only = format_only
         self.outfile_prefix = outfile_prefix
@@ -123,7 +134,10 @@ class EntityMetric(BaseMetric):
     ) -> None:
         """Add what AP^e needs."""
         scores = to_numpy(sample['pred_instances']['scores']).astype(np.float64)
-        if ground_truth is not None:
+        if ground_truth is not None and self.boundary:
+            tables = boundary_tables_of_map(ground_truth, predicted, scores)
+            result['entity'], result['boundary_entity'] = tables
+        elif ground_truth is not None:
             result['entity'] = table_of_map(ground_truth, predicted, scores)
         if self.outfile_prefix is not None:
             result['entity_json'] = _coco_results(sample['img_id'], predicted.rles(), scores)
@@ -140,7 +154,10 @@ class EntityMetric(BaseMetric):
             )
         rles = rles_of(instances['masks'])
         scores = to_numpy(instances['scores']).astype(np.float64)
-        if ground_truth is not None:
+        if ground_truth is not None and self.boundary:
+            tables = boundary_tables_of_rles(ground_truth, rles, scores)
+            result['overlap'], result['boundary_overlap'] = tables
+        elif ground_truth is not None:
             result['overlap'] = table_of_rles(ground_truth, rles, scores)
         if self.outfile_prefix is not None:
             result['overlap_json'] = _coco_results(sample['img_id'], rles, scores)
@@ -151,8 +168,9 @@ class EntityMetric(BaseMetric):
         Returns:
             ``APe``, ``APe_50``, ``APe_75``, ``APe_s``, ``APe_m``, ``APe_l`` and
             ``ARe_1``, ``ARe_10``, ``ARe_100``, ``ARe_s``, ``ARe_m``, ``ARe_l``, in
-            percent; ``AP...`` and ``AR...`` likewise where ``overlap``. NaN where
-            no ground truth is of that size. Those of AP^e are left out where masks overlap.
+            percent; ``AP...`` and ``AR...`` likewise where ``overlap``, and all of them with
+            ``boundary_`` before their names where ``boundary``. NaN where no ground truth is
+            of that size. Those of AP^e are left out where masks overlap.
         """
         logger = MMLogger.get_current_instance()
         results = sorted(results, key=lambda result: result['img_id'])
@@ -173,47 +191,27 @@ class EntityMetric(BaseMetric):
         metrics: dict[str, float] = {}
         if self.format_only:
             return metrics
-        for kind, letter in kinds:
-            with contextlib.redirect_stdout(io.StringIO()):
-                stats = 100 * summarize_tables([result[kind] for result in results])
-            for suffix, index in PRECISIONS.items():
-                metrics[f'AP{letter}{suffix}'] = float(stats[index])
-            for suffix, index in RECALLS.items():
-                metrics[f'AR{letter}{suffix}'] = float(stats[index])
+        for of in ('', 'boundary_') if self.boundary else ('',):
+            for kind, letter in kinds:
+                tables = [result[f'{of}{kind}'] for result in results]
+                metrics.update(_metrics_of(tables, of, letter))
         logger.info('\n' + metrics_table(metrics))
         return metrics
-
-
-def table_of_map(
-    ground_truth: GroundTruth, predicted: EntityMap, scores: np.ndarray
-) -> OverlapTable:
-    """Overlaps with disjoint predictions, from one joint histogram."""
-    joint = predicted.joint_histogram(ground_truth.entities)
-    if predicted.is_disjoint and ground_truth.entities.is_disjoint:
-        areas, gt_pixels = joint.sum(axis=1)[1:], joint.sum(axis=0)[1:]
-    else:
-        areas, gt_pixels = predicted.areas, ground_truth.entities.areas
-    return overlap_table(
-        scores, areas, joint[1:, 1:], gt_pixels, ground_truth.areas, ground_truth.iscrowd
-    )
-
-
-def table_of_rles(ground_truth: GroundTruth, rles: list[Rle], scores: np.ndarray) -> OverlapTable:
-    """Overlaps with any predictions, mask by mask."""
-    areas = mask_utils.area(rles).astype(np.int64) if rles else np.zeros(0, np.int64)
-    best = np.argsort(-scores, kind='mergesort')[:100]
-    gt_rles = ground_truth.entities.rles()
-    ious = np.zeros((len(best), len(gt_rles)))
-    if rles and gt_rles:
-        crowd = ground_truth.iscrowd.astype(np.uint8).tolist()
-        ious = mask_utils.iou([rles[i] for i in best], gt_rles, crowd)
-    return OverlapTable(scores[best], areas[best], ground_truth.areas, ground_truth.iscrowd, ious)
 
 
 def metrics_table(metrics: Mapping[str, float]) -> str:
     """Render metrics by name as a table of two columns, in percent."""
     rows = [[name, f'{value:.2f}'] for name, value in metrics.items()]
     return AsciiTable([['metric', '%'], *rows]).table
+
+
+def _metrics_of(tables: Sequence[OverlapTable], of: str, letter: str) -> dict[str, float]:
+    """Name the twelve COCO metrics, in percent."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        stats = 100 * summarize_tables(tables)
+    precisions = {f'{of}AP{letter}{suffix}': stats[k] for suffix, k in PRECISIONS.items()}
+    recalls = {f'{of}AR{letter}{suffix}': stats[k] for suffix, k in RECALLS.items()}
+    return {name: float(value) for name, value in (precisions | recalls).items()}
 
 
 def _coco_results(img_id: int, rles: list[Rle], scores: np.ndarray) -> list[dict[str, Any]]:

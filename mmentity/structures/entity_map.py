@@ -265,26 +265,8 @@ class EntityMap:
         Raises:
             ValueError: If the maps differ in size.
         """
-        if self.ids.shape[1:] != other.ids.shape[1:]:
-            raise ValueError(
-                f'entity maps of {self.height}x{self.width} and {other.height}x{other.width} '
-                '(height x width) cannot be compared'
-            )
         shape = (self.num_entities + 1, other.num_entities + 1)
-        table = np.zeros(shape, dtype=np.int64)
-        pairs = shape[0] * shape[1]
-        narrow = np.uint16 if pairs <= 1 << 16 else np.int64
-        for layer in self.ids:
-            row = layer.ravel().astype(narrow) * narrow(shape[1])
-            for other_layer in other.ids:
-                joint = row + other_layer.ravel().astype(narrow)
-                # pixels come in runs of equal pairs, and one weight counts a whole run
-                starts = np.flatnonzero(joint[1:] != joint[:-1]) + 1
-                starts = np.append(0, starts) if joint.size else starts
-                lengths = np.diff(starts, append=joint.size)
-                counts = np.bincount(joint[starts], weights=lengths, minlength=pairs)
-                table += counts.astype(np.int64).reshape(shape)
-        return table
+        return count_pairs(self.ids, other.ids, shape)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -298,6 +280,44 @@ class EntityMap:
     def __repr__(self) -> str:
         layers = '' if self.is_disjoint else f', {len(self.ids)} layers'
         return f'EntityMap({self.height}x{self.width} px, {self.num_entities} entities{layers})'
+
+
+def count_pairs(layers: np.ndarray, other_layers: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Count the pixels of each pair of values of two maps.
+
+    Args:
+        layers: Integers ``(L, H, W)``, below ``shape[0]``.
+        other_layers: Integers ``(M, H, W)``, below ``shape[1]``.
+        shape: Number of values of each.
+
+    Returns:
+        int64 of ``shape``, over all pairs of layers.
+
+    Raises:
+        ValueError: If the maps differ in size.
+    """
+    size, other_size = layers.shape[1:], other_layers.shape[1:]
+    if size != other_size:
+        raise ValueError(
+            f'entity maps of {size[0]}x{size[1]} and {other_size[0]}x{other_size[1]} '
+            '(height x width) cannot be compared'
+        )
+    table = np.zeros(shape, dtype=np.int64)
+    pairs = shape[0] * shape[1]
+    narrow = np.uint16 if pairs <= 1 << 16 else np.int64
+    for layer in layers:
+        row = layer.ravel().astype(narrow)
+        row *= narrow(shape[1])
+        for other_layer in other_layers:
+            joint = other_layer.ravel().astype(narrow)
+            joint += row
+            # pixels come in runs of equal pairs, and one weight counts a whole run
+            starts = np.flatnonzero(joint[1:] != joint[:-1]) + 1
+            starts = np.append(0, starts) if joint.size else starts
+            lengths = np.diff(starts, append=joint.size)
+            counts = np.bincount(joint[starts], weights=lengths, minlength=pairs)
+            table += counts.astype(np.int64).reshape(shape)
+    return table
 
 
 def _nearest(source: int, target: int) -> np.ndarray:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmentity.cli.runs import use_mixed_precision, write_metrics
+from mmentity.cli.runs import use_boundary_metrics, use_mixed_precision, write_metrics
+from mmentity.registry import METRICS
+from mmentity.utils.shipped_configs import get_config
 
 
 def test_metrics_of_any_evaluator_are_written(tmp_path):
@@ -40,3 +42,20 @@ def test_float16_needs_a_gpu(monkeypatch):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
     with pytest.raises(ValueError, match='float16 needs a GPU; use --amp bfloat16'):
         use_mixed_precision(Config({'optim_wrapper': {}}), 'float16')
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_boundary_metrics_of_the_entity_metric(several):
+    config = get_config('cropformer_swin-t_3x')
+    if several:
+        config.test_evaluator = [dict(type='mmseg.IoUMetric'), config.test_evaluator]
+    use_boundary_metrics(config)
+    evaluator = config.test_evaluator[1] if several else config.test_evaluator
+    assert METRICS.build(evaluator).boundary
+
+
+@pytest.mark.parametrize('task', ['instance', 'semantic', 'panoptic'])
+def test_class_aware_configs_have_no_boundary_metrics(task):
+    config = get_config(f'mask2former_swin-t_3x_{task}')
+    with pytest.raises(ValueError, match=f'{task}.py tests with .*omit --boundary'):
+        use_boundary_metrics(config)

@@ -10,6 +10,7 @@ from mmentity.cli.arguments import add_run_arguments
 from mmentity.cli.runs import (
     build_runner,
     load_run_config,
+    use_boundary_metrics,
     use_test_time_augmentation,
     write_metrics,
 )
@@ -35,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--tta', action='store_true',
         help='test on mirrored and resized copies of each image, those of tta_pipeline',
     )  # fmt: skip
+    parser.add_argument(
+        '--boundary', action='store_true',
+        help='give boundary AP^e beside AP^e; of configs that score with EntityMetric',
+    )  # fmt: skip
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a window stays')
 
 
@@ -50,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.tta:
         use_test_time_augmentation(config)
+    if args.boundary:
+        use_boundary_metrics(config)
     runner = build_runner(config)
     if args.out is not None:
         runner.test_evaluator.metrics.append(DumpEntityResults(args.out))
