@@ -304,7 +304,7 @@ def count_pairs(layers: np.ndarray, other_layers: np.ndarray, shape: tuple[int, 
         )
     table = np.zeros(shape, dtype=np.int64)
     pairs = shape[0] * shape[1]
-    narrow = np.uint16 if pairs <= 1 << 16 else np.int64
+    narrow = np.uint16 if pairs <= 1 << 16 else np.uint32 if pairs <= 1 << 32 else np.int64
     for layer in layers:
         row = layer.ravel().astype(narrow)
         row *= narrow(shape[1])
