@@ -31,7 +31,9 @@ GROWTH = {
     'forward': {'views', 'queries'},
     'training': {'entities'},
 }
-OPTIONS = {'max_memory_mb', 'with_cp', 'amp', 'memory_format', 'compile'}
+OPTIONS = {'max_memory_mb', 'with_cp', 'amp', 'memory_format', 'compile', 'precision'}
+# measurements whose tables are on other pages
+ELSEWHERE = ('models', 'onnx_runtime')
 HIDDEN = {'seconds', 'median_s', 'median_cpu_s', 'peak_mib', 'stages_s', 'limit'}
 
 
@@ -180,6 +182,8 @@ def main() -> None:
     page = PAGE.read_text()
     rows_of = {p.stem: json.loads(p.read_text()) for p in (HERE / 'results').glob('*.json')}
     rows_of.setdefault('gpu', [])
+    for name in ELSEWHERE:
+        rows_of.pop(name, None)
     for name, rows in sorted(rows_of.items()):
         marks = (f'<!-- {name} -->', f'<!-- end of {name} -->')
         if marks[0] not in page:
