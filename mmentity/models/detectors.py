@@ -11,6 +11,8 @@ from mmengine.model import ImgDataPreprocessor
 from torch import Tensor
 
 from mmentity.models.data_preprocessor import MultiViewDataPreprocessor
+from mmentity.models.fusion.features import add_features
+from mmentity.models.fusion.fusion_head import FusionResult, geometry_of
 from mmentity.models.heads.mask2former_head import HeadPrediction
 from mmentity.models.layers.global_filter import use_matrix_filters
 from mmentity.models.layers.window_attention import use_windowed_blocks
@@ -34,9 +36,12 @@ class EntityMask2Former(Mask2Former):
     Sampling positions and fusion are in float32 always. A device that is not faster in
     the precision runs in fp32, and a warning says why.
 
+    With ``test_cfg.features=True`` the entities get features, see
+    :func:`mmentity.models.fusion.features.add_features`; masks and scores stay as they are.
+
     Raises:
-        ValueError: If the data preprocessor makes batches without views, or the
-            precision is none of the above.
+        ValueError: If the data preprocessor makes batches without views, the
+            precision is none of the above, or features are asked for without entities.
 
     Attributes:
         load_hooks: Called before weights are loaded, with the model, the state dict, the prefix
@@ -54,6 +59,10 @@ class EntityMask2Former(Mask2Former):
         check_precision((self.test_cfg or {}).get('precision'))
         use_windowed_blocks(self.backbone)
         use_matrix_filters(self.backbone)
+        if self._has_features and 'entity' not in self.panoptic_fusion_head.tasks:
+            raise ValueError(
+                'test_cfg.features is set, but no entities are asked for; set entity_on=True too'
+            )
         preprocessor = self.data_preprocessor
         # one that only moves tensors to a device is for batches that are collated elsewhere
         makes_batches = isinstance(preprocessor, ImgDataPreprocessor)
@@ -126,11 +135,16 @@ class EntityMask2Former(Mask2Former):
             batch_inputs: ``(B, V, 3, H, W)``, normalised and padded.
             batch_data_samples: B samples.
         """
+        return self._run(self.panoptic_head.predict, batch_inputs, batch_data_samples)
+
+    def _run(
+        self, predict: Callable[..., Any], batch_inputs: Tensor, batch_data_samples: SampleList
+    ) -> Any:
+        """Run the backbone, and a method of the head over what it gives."""
         device = batch_inputs.device
         keeping = memory_kept() if device.type == 'cpu' else nullcontext()
         with keeping, autocast_to((self.test_cfg or {}).get('precision'), device):
-            features = self.extract_feat(batch_inputs)
-            return self.panoptic_head.predict(features, batch_data_samples)
+            return predict(self.extract_feat(batch_inputs), batch_data_samples)
 
     def _forward(
         self, batch_inputs: Tensor, batch_data_samples: OptSampleList = None
@@ -150,15 +164,33 @@ class EntityMask2Former(Mask2Former):
             The samples with ``pred_entity_map`` (``ids`` int32 ``(1, H0, W0)``, k
             is row k-1 of the instances) and ``pred_instances``: ``scores``
             descending, ``labels``, ``bboxes`` xyxy px, ``areas`` px,
-            ``query_inds``, and ``masks`` where ``test_cfg`` asks for them; for other
-            tasks as :class:`EntityFusionHead` says.
+            ``query_inds``, and ``masks`` and features where ``test_cfg`` asks for them; for
+            other tasks as :class:`EntityFusionHead` says.
         """
-        logits = self.predict_masks(batch_inputs, batch_data_samples)
-        results = self.panoptic_fusion_head.predict(*logits, batch_data_samples)
+        if self._has_features:
+            results = self._predict_with_features(batch_inputs, batch_data_samples)
+        else:
+            logits = self.predict_masks(batch_inputs, batch_data_samples)
+            results = self.panoptic_fusion_head.predict(*logits, batch_data_samples)
         for sample, result in zip(batch_data_samples, results):
             for name, value in result.items():
                 setattr(sample, name, value)
         return batch_data_samples
+
+    @property
+    def _has_features(self) -> bool:
+        return bool((self.test_cfg or {}).get('features', False))
+
+    def _predict_with_features(
+        self, batch_inputs: Tensor, batch_data_samples: SampleList
+    ) -> list[FusionResult]:
+        head: Any = self.panoptic_head
+        logits, features = self._run(head.predict_with_features, batch_inputs, batch_data_samples)
+        results = self.panoptic_fusion_head.predict(*logits, batch_data_samples)
+        for b, (result, sample) in enumerate(zip(results, batch_data_samples)):
+            geometry = geometry_of(logits.mask_logits[b], sample.metainfo)
+            add_features(result, features.mask_features[b], features.queries[b], geometry)
+        return results
 
 
 @MODELS.register_module()

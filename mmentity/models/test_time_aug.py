@@ -49,9 +49,20 @@ class EntityTTAModel(BaseTTAModel):
         module: Config of the detector.
         data_preprocessor: Its data preprocessor, if not in ``module``.
 
+    Raises:
+        ValueError: If ``test_cfg.features`` is set: copies have no feature in common.
+
     Examples:
         >>> config.model = dict(type='mmentity.EntityTTAModel', module=config.model)
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if (self.module.test_cfg or {}).get('features', False):
+            raise ValueError(
+                'test_cfg.features is set, and augmented copies of an image have no features '
+                'in common; leave one of both out'
+            )
 
     def test_step(self, data: dict[str, Any]) -> SampleList:
         """Predict one batch.

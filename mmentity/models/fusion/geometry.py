@@ -7,7 +7,7 @@ itself.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple, Optional
 
@@ -213,7 +213,11 @@ class ViewGeometry:
                 self._add_probs(
                     part, mask_logits, (row, column), (left, top, right, bottom), queries
                 )
-        return total.div_(self._patches.count(box))
+        return total.div_(self.count(box))
+
+    def count(self, box: Sequence[int]) -> Tensor:
+        """Count the views that cover each pixel of a box, float32 ``(y1 - y0, x1 - x0)``."""
+        return self._patches.count(box)
 
     def _add_probs(
         self,
@@ -236,6 +240,14 @@ class ViewGeometry:
             logits = logits if queries is None else logits[queries]
             probs = (down @ logits @ across.T).sigmoid_()
             total[..., top - y0 : bottom - y0, left - x0 : right - x0] += probs
+
+
+def strips(box: Box, pixels: int) -> Iterator[Box]:
+    """Cut a box into strips of at most so many pixels, or of one row; none of an empty one."""
+    x0, y0, x1, y1 = box
+    step = max(1, pixels // max(x1 - x0, 1))
+    for top in range(y0, y1, step):
+        yield x0, top, x1, min(top + step, y1)
 
 
 class _Patches:

@@ -4,7 +4,6 @@ The rule is that of Mask2Former (Cheng et al., CVPR 2022, section 3 and its rele
 code). Bounds of the probabilities say in which box of the image a mask can have pixels.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from mmentity.models.fusion.blocks import Grid, bound_blocks, grid_of
-from mmentity.models.fusion.geometry import ROUNDING, Box, ViewGeometry
+from mmentity.models.fusion.geometry import ROUNDING, Box, ViewGeometry, strips
 from mmentity.models.transfers import move
 from mmentity.structures.rle import Rle, encode_patches
 
@@ -65,7 +64,7 @@ def fuse_instances(
     for start in range(0, count, step):
         some = slice(start, start + step)
         patches = []
-        for box in _strips(_union(boxes[some]), max(1, limit // step)):
+        for box in strips(_union(boxes[some]), max(1, limit // step)):
             probs = geometry.probs(mask_logits[some], box)
             in_mask = probs > 0.5
             prob_sums[some] += probs.mul_(in_mask).sum(dim=(1, 2), dtype=torch.float64)
@@ -105,14 +104,6 @@ def _union(boxes: list[list[int]]) -> Box:
     """Box around boxes, some of which may be empty."""
     left, top, right, bottom = zip(*boxes)
     return min(left), min(top), max(right), max(bottom)
-
-
-def _strips(box: Box, pixels: int) -> Iterator[Box]:
-    """Cut a box into strips of at most so many pixels; none of an empty one."""
-    x0, y0, x1, y1 = box
-    step = max(1, pixels // max(x1 - x0, 1))
-    for top in range(y0, y1, step):
-        yield x0, top, x1, min(top + step, y1)
 
 
 def _on_host(masks: Tensor) -> np.ndarray:

@@ -12,7 +12,6 @@ from mmentity.models.heads.mask2former_head import (
     DecoderInput,
     DecoderOutput,
     EntityMask2FormerHead,
-    HeadPrediction,
 )
 from mmentity.models.heads.set_loss import targets_of_views
 from mmentity.registry import MODELS
@@ -76,13 +75,6 @@ class CropFormerHead(EntityMask2FormerHead):
         """
         return self._both_passes(x, len(batch_data_samples), self._every_layer, self._every_layer)
 
-    def predict(self, x: Sequence[Tensor], batch_data_samples: SampleList) -> HeadPrediction:
-        """Decode for testing, with a prediction of the last cross-view layer only."""
-        # the per-view masks are not part of the result
-        passes = self._both_passes(x, len(batch_data_samples), range(0), self._last_layer)
-        output = passes.cross_view
-        return HeadPrediction(output.cls_scores[-1], output.masks[-1].logits())
-
     def loss(self, x: Sequence[Tensor], batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Compute the set losses of both passes.
 
@@ -104,6 +96,10 @@ class CropFormerHead(EntityMask2FormerHead):
         cross_view_losses = self.set_loss(cross_view.cls_scores, cross_view.masks, entities)
         losses.update({f'cross_view.{name}': value for name, value in cross_view_losses.items()})
         return losses
+
+    def _decode_last(self, x: Sequence[Tensor], num_images: int) -> DecoderOutput:
+        # the per-view masks are not part of the result
+        return self._both_passes(x, num_images, range(0), self._last_layer).cross_view
 
     def _both_passes(
         self, x: Sequence[Tensor], num_images: int, per_view_at: range, cross_view_at: range

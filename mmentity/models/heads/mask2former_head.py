@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 import torch
 from mmdet.models.dense_heads import Mask2FormerHead
@@ -52,6 +52,10 @@ class DecoderOutput(NamedTuple):
     masks: list[QueryMasks]
     queries: Tensor
 
+    def prediction(self) -> 'HeadPrediction':
+        """Make the logits of the last layer."""
+        return HeadPrediction(self.cls_scores[-1], self.masks[-1].logits())
+
 
 class HeadPrediction(NamedTuple):
     """What a head gives in testing.
@@ -63,6 +67,20 @@ class HeadPrediction(NamedTuple):
 
     cls_logits: Tensor
     mask_logits: Tensor
+
+
+class HeadFeatures(NamedTuple):
+    """What a head makes its logits of.
+
+    Attributes:
+        mask_features: Of the pixel decoder at stride 4 of the padded input,
+            ``(B, V, C, h, w)``.
+        queries: Embedding of each query: after the last layer and the final norm,
+            ``(B, Q, C)``.
+    """
+
+    mask_features: Union[Tensor, Sequence[Tensor]]
+    queries: Tensor
 
 
 @MODELS.register_module()
@@ -144,9 +162,15 @@ class EntityMask2FormerHead(Mask2FormerHead):
 
     def predict(self, x: Sequence[Tensor], batch_data_samples: SampleList) -> HeadPrediction:
         """Decode for testing, with a prediction of the last layer only."""
-        decoder_input = self._decoder_input(self._decode_pixels(x))
-        output = self._run_decoder(self._first_queries(len(x[0])), decoder_input, self._last_layer)
-        return HeadPrediction(output.cls_scores[-1], output.masks[-1].logits())
+        return self._decode_last(x, len(batch_data_samples)).prediction()
+
+    def predict_with_features(
+        self, x: Sequence[Tensor], batch_data_samples: SampleList
+    ) -> tuple[HeadPrediction, HeadFeatures]:
+        """Decode as :meth:`predict` does, and give what the logits are made of too."""
+        output = self._decode_last(x, len(batch_data_samples))
+        queries = self.transformer_decoder.post_norm(output.queries)
+        return output.prediction(), HeadFeatures(output.masks[-1].features, queries)
 
     def loss(self, x: Sequence[Tensor], batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Compute the set loss of every layer.
@@ -163,6 +187,11 @@ class EntityMask2FormerHead(Mask2FormerHead):
         entities = [sample.gt_instances for sample in batch_data_samples]
         targets = [views[0] for views in targets_of_views(entities)]
         return self.set_loss(output.cls_scores, output.masks, targets)
+
+    def _decode_last(self, x: Sequence[Tensor], num_images: int) -> DecoderOutput:
+        """Decode images with a prediction of the last layer only."""
+        decoder_input = self._decoder_input(self._decode_pixels(x))
+        return self._run_decoder(self._first_queries(len(x[0])), decoder_input, self._last_layer)
 
     def _decode_pixels(self, x: Sequence[Tensor]) -> PixelFeatures:
         """Run the pixel decoder; under mixed precision too its training is in float32.
