@@ -60,6 +60,10 @@ EXTRAS = {
     'transformers': ['transformers>=5.0'],
     # windows of large images, and maps that are written in parts
     'tiles': ['rasterio>=1.3'],
+    # names of entities by CLIP; its weights are read without running code from 3.0 on
+    'clip': ['open_clip_torch>=3.0'],
+    # features of entities as tables
+    'parquet': ['pyarrow>=14'],
     'web': ['starlette>=0.40', 'uvicorn>=0.30'],
     # prediction with an exported network, without PyTorch and OpenMMLab
     # (pyyaml reads presets, and comes with mmengine elsewhere)

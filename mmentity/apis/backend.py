@@ -32,6 +32,10 @@ class Backend(Protocol):
         """Names of the classes by label."""
 
     @property
+    def has_features(self) -> bool:
+        """Whether predictions have features of entities."""
+
+    @property
     def takes_boxes(self) -> bool:
         """Whether an image may come with ``crop_boxes``, in place of its crops."""
 

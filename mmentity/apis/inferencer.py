@@ -116,6 +116,8 @@ class EntityInferencer:
         views: Rows and columns of crops that the network is given besides the whole image,
             such as ``'3x3'``; 2 x 2 by default, with which CropFormer is tested.
         view_overlap: Part of a crop's side that it shares with its neighbour, 0 to below 1.
+        features: Whether results have a feature for each entity, see
+            :class:`mmentity.apis.per_entity.EntityFeatures`; masks stay as they are.
 
     Attributes:
         backend: What runs the network.
@@ -150,9 +152,10 @@ class EntityInferencer:
         crops: Optional[int] = None,
         views: Optional[Union[str, Sequence[int]]] = None,
         view_overlap: Optional[float] = None,
+        features: bool = False,
     ) -> None:
         self.backend = _backend_of(
-            model, weights, device, precision, compile, crops, views, view_overlap
+            model, weights, device, precision, compile, crops, views, view_overlap, features
         )
         self.show_progress = show_progress
         self.failures: list[tuple[InputImage, str]] = []
@@ -188,6 +191,11 @@ class EntityInferencer:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes by label; of a model that knows none, ``('entity',)``."""
         return self.backend.classes
+
+    @property
+    def has_features(self) -> bool:
+        """Whether results have a feature for each entity."""
+        return self.backend.has_features
 
     def predict(
         self,
@@ -437,17 +445,22 @@ def _backend_of(
     crops: Optional[int],
     views: Optional[Union[str, Sequence[int]]],
     view_overlap: Optional[float],
+    features: bool,
 ) -> Backend:
     """Choose what runs a model."""
     if not is_exported_file(model):
         # one of the user's own
         if hasattr(model, 'pack'):
+            if features and not model.has_features:
+                raise ValueError(f'features: {type(model).__name__} gives none; leave it out')
             return model
         # says what is missing, where the import of the next line would say something else
         check_dependencies()
         from mmentity.apis.torch_backend import TorchBackend
 
-        return TorchBackend(model, weights, device, precision, compile, crops, views, view_overlap)
+        return TorchBackend(
+            model, weights, device, precision, compile, crops, views, view_overlap, features
+        )
     from mmentity.apis.onnx_backend import OnnxBackend
 
     given = {
@@ -457,6 +470,7 @@ def _backend_of(
         'crops': crops is not None,
         'views': views is not None,
         'view_overlap': view_overlap is not None,
+        'features': features,
     }
     wrong = [name for name, is_given in given.items() if is_given]
     if wrong:

@@ -41,6 +41,7 @@ class OnnxBackend:
     # the files are of float32, whatever their weights are stored in
     precision = 'fp32'
     takes_boxes = False
+    has_features = False
 
     def __init__(
         self, path: Union[str, Path], device: Optional[str] = None, depth: str = 'auto'

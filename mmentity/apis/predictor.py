@@ -12,9 +12,11 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmentity.apis.export.existing import ExistingFiles
+from mmentity.apis.export.formats.features import check_feature_formats
 from mmentity.apis.export.manifest import Manifest, origin_of
 from mmentity.apis.export.numbering import number_entities
 from mmentity.apis.export.options import OutputOptions, RunOptions
+from mmentity.apis.export.overlays import check_names_are_given
 from mmentity.apis.export.summary import Counts
 from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.export.writing import load_options, write_outcomes
@@ -109,6 +111,8 @@ class EntityPredictor:
         skip_existing: bool = False,
         crops: Optional[int] = None,
     ) -> None:
+        check_feature_formats(outputs, has_features=True)
+        check_names_are_given(outputs.drawn, None)
         self.options = RunOptions(batch_size, workers, skip_existing=skip_existing)
         self.outputs = outputs
         self.out = None if out is None else _output_folder(out)
@@ -120,6 +124,7 @@ class EntityPredictor:
             precision=precision,
             compile=compile,
             crops=crops,
+            features=outputs.needs_features,
         )
         if self.out is None:
             if skip_existing:

@@ -10,6 +10,7 @@ from PIL import Image
 from mmentity.apis.class_names import ENTITY, names_of
 from mmentity.apis.conversions import Table, fiftyone_detections, supervision_detections
 from mmentity.apis.lazy_map import LazyEntityMap
+from mmentity.apis.per_entity import EntityFeatures, EntityNames
 from mmentity.structures import EntityMap
 from mmentity.structures.outlines import outlines
 from mmentity.structures.prediction import Prediction
@@ -43,6 +44,8 @@ class EntityResult:
         frame: Number of the frame in a video.
         image: The image itself, uint8 RGB ``(H, W, 3)``, where it was kept.
         classes: Names of the classes by label.
+        features: A feature for each entity, where the model was asked for them.
+        naming: A name for each entity, where one was given.
 
     Examples:
         >>> result = inferencer.predict('street.jpg').select(score_thr=0.5)
@@ -60,6 +63,8 @@ class EntityResult:
     frame: Optional[int] = None
     image: Optional[np.ndarray] = None
     classes: Sequence[str] = ENTITY
+    features: Optional[EntityFeatures] = None
+    naming: Optional[EntityNames] = None
 
     @classmethod
     def from_sample(cls, sample: 'DetDataSample', name: str = '', **more: Any) -> 'EntityResult':
@@ -78,6 +83,9 @@ class EntityResult:
         rows = np.flatnonzero(prediction.areas)
         # queries without a pixel have the lowest scores, so that they end the numbering
         largest = int(rows.max(initial=-1)) + 1
+        features = None
+        if prediction.pooled is not None and prediction.query is not None:
+            features = EntityFeatures(prediction.pooled[rows], prediction.query[rows])
         return cls(
             name,
             LazyEntityMap(EntityMap(prediction.ids, largest), rows + 1),
@@ -85,6 +93,7 @@ class EntityResult:
             prediction.labels[rows],
             prediction.boxes_xyxy_px[rows],
             prediction.areas[rows],
+            features=features,
             **more,
         )
 
@@ -134,7 +143,13 @@ class EntityResult:
             labels=self.labels[rows],
             boxes_xyxy_px=self.boxes_xyxy_px[rows],
             areas=self.areas[rows],
+            **self._taken(rows),
         )
+
+    def _taken(self, rows: np.ndarray) -> dict[str, Any]:
+        """Take rows of what entities have only where it was asked for."""
+        others = {'features': self.features, 'naming': self.naming}
+        return {k: None if part is None else part.take(rows) for k, part in others.items()}
 
     def keep(self, score_thr: float = 0.0, min_area: int = 0) -> np.ndarray:
         """Return which entities reach both thresholds, bool ``(K,)``.
@@ -188,8 +203,8 @@ class EntityResult:
     def split_components(self, gap_px: float = 0, min_area: int = 0) -> 'EntityResult':
         """Make an entity of each connected part (of eight neighbours) of each entity.
 
-        Parts have score and label of the whole; those of an entity come one after the other,
-        the largest first.
+        Parts have score, label, features and name of the whole; those of an entity come one
+        after the other, the largest first.
 
         Args:
             gap_px: Parts of one entity stay together where they are at most this far apart.
@@ -206,6 +221,7 @@ class EntityResult:
             labels=self.labels[owners - 1],
             boxes_xyxy_px=parts.boxes_xyxy_px,
             areas=parts.areas,
+            **self._taken(owners - 1),
         )
 
     def masks(self) -> np.ndarray:
@@ -323,10 +339,10 @@ class EntityResult:
 
         Returns:
             ``id``, ``score``, ``label``, ``box_xyxy`` (px, right and bottom exclusive)
-            and ``area`` (px).
+            and ``area`` (px); ``name`` and ``name_score`` where entities have names.
         """
         columns = (self.scores, self.labels, self.boxes_xyxy_px, self.areas)
-        return [
+        records: list[dict[str, Any]] = [
             {
                 'id': k,
                 'score': round(float(score), 6),
@@ -336,6 +352,10 @@ class EntityResult:
             }
             for k, (score, label, box, area) in enumerate(zip(*columns), start=1)
         ]
+        if self.naming is not None:
+            for record, name, score in zip(records, self.naming.names, self.naming.scores):
+                record.update(name=str(name), name_score=round(float(score), 6))
+        return records
 
     def checked_image(self, image: Optional[np.ndarray] = None) -> np.ndarray:
         """Return the given image, by default the kept one, if it has the size of the map.
@@ -369,6 +389,8 @@ def prediction_of(sample: 'DetDataSample') -> Prediction:
         instances.labels,
         instances.bboxes.astype(np.int64),
         instances.areas,
+        instances.get('pooled_features'),
+        instances.get('query_features'),
     )
 
 

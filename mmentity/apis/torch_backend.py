@@ -61,6 +61,7 @@ class TorchBackend:
         crops: Optional[int] = None,
         views: Optional[Union[str, Sequence[int]]] = None,
         view_overlap: Optional[float] = None,
+        features: bool = False,
     ) -> None:
         check_precision(precision)
         self.cfg = with_views(_config_of(model), views, view_overlap)
@@ -75,6 +76,8 @@ class TorchBackend:
             # not in place: the config of the model has it too
             test_cfg = {**(self.model.test_cfg or {}), 'precision': precision}
             self.model.test_cfg = ConfigDict(test_cfg)
+        if features:
+            self.model.test_cfg = ConfigDict({**(self.model.test_cfg or {}), 'features': True})
         if crops == 0:
             # of a model that was built before, too
             head = self.model.panoptic_head
@@ -102,6 +105,11 @@ class TorchBackend:
         """Names of the classes by label; of a model that knows none, ``('entity',)``."""
         meta = getattr(self.model, 'dataset_meta', None) or {}
         return tuple(meta.get('classes') or ENTITY)
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the detector is asked for features of entities."""
+        return bool((self.model.test_cfg or {}).get('features', False))
 
     @property
     def takes_boxes(self) -> bool:

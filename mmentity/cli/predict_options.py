@@ -4,7 +4,14 @@ import argparse
 
 from mmentity.apis.export import FORMATS, PRESETS, OutputOptions, Preset
 from mmentity.apis.export.layout import FIELDS
-from mmentity.apis.export.options import DRAWN, ID_DTYPES, IDS, read_names, read_size
+from mmentity.apis.export.options import (
+    CUTOUT_BACKGROUNDS,
+    DRAWN,
+    ID_DTYPES,
+    IDS,
+    read_names,
+    read_size,
+)
 from mmentity.apis.result import ORDERS
 from mmentity.cli.format_options import format_options
 from mmentity.datasets.images import DEPTHS
@@ -96,6 +103,16 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
         '--draw', type=read_names, help=f'what overlays show, some of {",".join(DRAWN)}'
     )
     parser.add_argument(
+        '--cutout-background',
+        choices=CUTOUT_BACKGROUNDS,
+        help='transparent: as large as the box; the others make squares, ready for CLIP; '
+        'default: transparent',
+    )
+    parser.add_argument(
+        '--cutout-pad', type=float, help='room around squares, share of the box; default: 0.1'
+    )
+    parser.add_argument('--cutout-size', type=int, help='side of squares in px; default: 224')
+    parser.add_argument(
         '--contact-sheet',
         action='store_true',
         default=None,
@@ -126,6 +143,9 @@ def output_options(args: argparse.Namespace, preset: Preset) -> OutputOptions:
         resize_first=args.resize_first,
         max_side=args.max_side,
         drawn=args.draw,
+        cutout_background=args.cutout_background,
+        cutout_pad=args.cutout_pad,
+        cutout_size=args.cutout_size,
         sheet=args.contact_sheet,
         sequence=args.sequence,
         layout=args.layout,

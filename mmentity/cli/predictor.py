@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 PRECISIONS = ('bf16', 'fp16', 'fp32')
 
 
-def build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
+def build_inferencer(
+    args: argparse.Namespace, features: bool = False
+) -> tuple[EntityInferencer, str]:
     """Build the inferencer of a command; return it with the path of its weights.
 
     Args:
         args: Parsed command line of ``mmentity predict``.
+        features: Whether results have features of entities.
 
     Raises:
         FileNotFoundError: If there is no such config, checkpoint or file.
@@ -27,7 +30,7 @@ def build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
     """
     model = args.model or DEFAULT_MODEL
     if is_exported_file(model):
-        return _exported(args), model
+        return _exported(args, features), model
     from mmentity.cli.model_weights import weights_of
     from mmentity.utils.shipped_configs import get_config
 
@@ -44,12 +47,13 @@ def build_inferencer(args: argparse.Namespace) -> tuple[EntityInferencer, str]:
         crops=args.crops,
         views=args.views,
         view_overlap=args.view_overlap,
+        features=features,
     )
     get_logger().info(f'{model} with {weights} on {inferencer.device} in {inferencer.precision}')
     return inferencer, weights
 
 
-def _exported(args: argparse.Namespace) -> EntityInferencer:
+def _exported(args: argparse.Namespace, features: bool) -> EntityInferencer:
     if args.cfg_options:
         raise ValueError(
             f'--cfg-options: {args.model} is an exported network, whose config is part of it; '
@@ -64,6 +68,7 @@ def _exported(args: argparse.Namespace) -> EntityInferencer:
         crops=args.crops,
         views=args.views,
         view_overlap=args.view_overlap,
+        features=features,
     )
     inferencer.backend.depth = args.depth or 'auto'
     get_logger().info(f'{args.model} of {inferencer.origin["config"]} on {inferencer.device}')

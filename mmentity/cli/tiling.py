@@ -18,7 +18,7 @@ from mmentity.utils.logs import get_logger
 # options of predict that a map which is written in parts does not have
 NOT_OF_TILES = (
     'preset', 'format', 'resize', 'resize_first', 'max_side', 'split_components', 'split_gap',
-    'draw', 'contact_sheet', 'frames', 'track',
+    'draw', 'contact_sheet', 'frames', 'track', 'labels', 'cutout_background',
 )  # fmt: skip
 MAPS = ('tif', 'png')
 

@@ -1,6 +1,6 @@
 """What a model found in one image, as arrays."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 
@@ -14,6 +14,8 @@ class Prediction(NamedTuple):
         labels: int64 ``(Q,)``.
         boxes_xyxy_px: int64 ``(Q, 4)``, right and bottom exclusive, 0 where there is no pixel.
         areas: int64 ``(Q,)``, px.
+        pooled: Pooled features where they were asked for, float32 ``(Q, C)``.
+        query: Embeddings of the queries, likewise.
     """
 
     ids: np.ndarray
@@ -21,3 +23,5 @@ class Prediction(NamedTuple):
     labels: np.ndarray
     boxes_xyxy_px: np.ndarray
     areas: np.ndarray
+    pooled: Optional[np.ndarray] = None
+    query: Optional[np.ndarray] = None

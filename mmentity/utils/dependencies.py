@@ -81,6 +81,8 @@ PACKAGES = (
     Package('onnxruntime', ('onnxruntime', 'onnxruntime-gpu'), '1.18', '"mmentity[onnx]"', ONNX),
     Package('onnx', ('onnx',), '1.16', '"mmentity[onnx-export]"', 'exporting ONNX'),
     Package('onnxscript', ('onnxscript',), '0.3', '"mmentity[onnx-export]"', 'exporting ONNX'),
+    Package('open_clip', ('open-clip-torch',), '3.0', '"mmentity[clip]"', 'names of entities'),
+    Package('pyarrow', ('pyarrow',), '14.0', '"mmentity[parquet]"', 'features as tables'),
     Package('starlette', ('starlette',), '0.40', '"mmentity[web]"', 'the page in the browser'),
     Package('uvicorn', ('uvicorn',), '0.30', '"mmentity[web]"', 'the page in the browser'),
 )

@@ -14,6 +14,7 @@ from PIL import Image
 
 from mmentity.apis import EntityInferencer, EntityResult
 from mmentity.apis.lazy_map import LazyEntityMap
+from mmentity.apis.per_entity import EntityFeatures
 from mmentity.cli import main
 from mmentity.structures import EntityMap
 from mmentity.utils.shipped_configs import get_config
@@ -49,6 +50,11 @@ def save_weights(config, path):
 @pytest.fixture(scope='session')
 def inferencer(weights):
     return EntityInferencer(MODEL, weights, 'cpu', show_progress=False)
+
+
+@pytest.fixture(scope='session')
+def with_features(weights):
+    return EntityInferencer(MODEL, weights, 'cpu', show_progress=False, features=True)
 
 
 @pytest.fixture(scope='module')
@@ -123,3 +129,34 @@ def stripes(widths, height=20):
     """A map of vertical stripes, entity k as wide as the k-th number."""
     row = np.repeat(np.arange(1, len(widths) + 1), widths)
     return np.tile(row, (height, 1))
+
+
+COLOURS = {'red': (250, 0, 0), 'green': (0, 250, 0), 'blue': (0, 0, 250)}
+
+
+class ColourEncoder:
+    """Encode images by the mean colour of their middle, and texts by the colours they name."""
+
+    name, size, logit_scale = 'colours', 8, 20.0
+
+    def __init__(self):
+        self.texts, self.batches = [], []
+
+    def encode_images(self, crops):
+        assert (crops.dtype, crops.shape[1:]) == (np.uint8, (8, 8, 3))
+        self.batches.append(len(crops))
+        return crops[:, 3:5, 3:5].mean(axis=(1, 2)).astype(np.float32)
+
+    def encode_texts(self, texts):
+        self.texts += texts
+        return np.float32(
+            [next((c for name, c in COLOURS.items() if name in t), (1, 1, 1)) for t in texts]
+        )
+
+
+def result_with_features(**more):
+    """Five stripes, of which row k has the features k, k + 0.5, ..."""
+    rows = np.arange(5, dtype=np.float32)[:, None]
+    features = EntityFeatures(rows + np.float32([0, 0.5, 0.75]), -rows - np.float32([0, 0.5]))
+    widths = [10, 40, 20, 5, 25]
+    return make_result(stripes(widths), [0.9, 0.8, 0.7, 0.6, 0.2], features=features, **more)

@@ -9,7 +9,7 @@ import tempfile
 import pytest
 from PIL import Image
 
-from tests.apis.conftest import CROPS, MODEL, contents, save_scenes, scene
+from tests.apis.conftest import CROPS, MODEL, ColourEncoder, contents, save_scenes, scene
 from tests.conftest import ROOT
 
 TUTORIALS = {path.stem: path for path in (ROOT / 'docs' / 'tutorials').glob('*.md')}
@@ -30,7 +30,7 @@ def run_code(path, weights, model=MODEL):
 @pytest.mark.parametrize(
     'path', [*sorted(TUTORIALS.values()), ROOT / 'docs' / 'inference.md'], ids=lambda p: p.stem
 )
-def test_code_runs(path, weights, crop_weights, tmp_path, monkeypatch):
+def test_code_runs(path, weights, crop_weights, tmp_path, monkeypatch, capsys):
     options = (weights, MODEL)
     if path.stem == 'large_images':
         # its views are crops, its tiles of a TIFF
@@ -41,8 +41,14 @@ def test_code_runs(path, weights, crop_weights, tmp_path, monkeypatch):
     Image.fromarray(scene(1, 96, 128)).save(tmp_path / 'town.tif')
     save_scenes(tmp_path / 'frames', 2)
     save_scenes(tmp_path / 'data' / 'scenes' / 'room' / 'color', 2, '.jpg')
+    # CLIP is an extra, and its weights are not here
+    monkeypatch.setattr('mmentity.apis.naming.clip_encoder.ClipEncoder', lambda *_: ColourEncoder())
     monkeypatch.chdir(tmp_path)
     run_code(path, *options)
+    if path.stem == 'features':
+        similar = r'\(\d+, 64\)\n\(\d+, 64\)\n(0\.\d+ [01] \d+\n)+'
+        named = r'\(\d+, 224, 224, 3\)\n(\w+ 0\.\d+\n)+'
+        assert re.fullmatch(similar + named, capsys.readouterr().out)
     if path.stem == 'frames_for_3d':
         assert (tmp_path / 'data/maps/room/entity_ids/1.png').is_file()
     if path.stem == 'one_image':

@@ -20,7 +20,7 @@ SOUND = {
     'mmcv-lite': '2.1.0', 'mmdet': '3.3.0', 'mmpretrain': '1.2.0', 'mmsegmentation': '1.2.2',
     'panopticapi-lite': '0.2.0', 'huggingface-hub': '2.4.0',
     'starlette': '1.0.0', 'uvicorn': '0.54.0', 'onnxruntime': '1.32.0', 'onnx': '1.23.2',
-    'onnxscript': '0.7.2',
+    'onnxscript': '0.7.2', 'open-clip-torch': '3.3.0', 'pyarrow': '20.0.0',
 }  # fmt: skip
 FORKS = {
     **{name: v for name, v in SOUND.items() if not name.startswith('mm')},

@@ -46,6 +46,8 @@ PLACES = {
     'npz': Place('npz', '.npz'),
     'overlay': Place('overlay', '.jpg'),
     'cutout': Place('cutout', ''),
+    'features': Place('features', '.npz'),
+    'parquet': Place('parquet', '.parquet'),
     'sheet': Place('contact_sheet/entities', '.jpg'),
     'sheet_image': Place('contact_sheet/images', '.jpg'),
     'coco': Place('coco', '.json'),
@@ -80,7 +82,7 @@ def build_patterns(main: str, layout: str, beside: str) -> dict[str, str]:
     layout = _check(layout, 'layout')
     suffix = PLACES[main].suffix
     bare = layout[: -len(suffix)] if suffix and layout.lower().endswith(suffix) else layout
-    other = re.search(r'\.(?:png|npz|json|jpg|xml)$', bare.lower())
+    other = re.search(r'\.(?:png|npz|json|jpg|xml|parquet)$', bare.lower())
     if other:
         raise ValueError(
             f'layout is {layout!r}, but it places {main}, of which files end in '

@@ -19,7 +19,7 @@ from mmentity.utils.files import printable, sha256_of, whole_file
 from mmentity.utils.progress import clock
 
 # What must be the same in two runs whose files belong together, beside the outputs.
-DECISIVE = ('config_sha256', 'weights_sha256', 'precision', 'tracking')
+DECISIVE = ('config_sha256', 'weights_sha256', 'precision', 'tracking', 'naming')
 # What may differ between two runs whose files belong together.
 FREE_OUTPUTS = ('formats', 'sheet', 'npz_tables', 'sequence')
 VERSIONS = ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'onnxruntime', 'numpy', 'PIL')

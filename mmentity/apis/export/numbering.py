@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from mmentity.apis.cutouts import entity_crops
 from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.result import EntityResult
 
@@ -41,9 +42,16 @@ class NumberedResult(NamedTuple):
             )
         return encode_image('.png', self.id_map(DTYPES[id_dtype]))
 
-    def cutouts(self) -> Iterator[tuple[str, bytes]]:
+    def cutouts(
+        self,
+        options: OutputOptions = OutputOptions(),  # noqa: B008
+    ) -> Iterator[tuple[str, bytes]]:
         """Name and encode the cutout of each entity."""
-        for number, cutout in zip(self.ids, self.result.cutouts()):
+        if options.cutout_background == 'transparent':
+            cutouts = self.result.cutouts()
+        else:
+            cutouts = entity_crops(None, self.result, **options.crop_options)
+        for number, cutout in zip(self.ids, cutouts):
             yield f'{number}.png', encode_image('.png', cutout)
 
     def tables(self) -> dict[str, np.ndarray]:

@@ -5,15 +5,20 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Optional
 
+from mmentity.apis.cutouts import BACKGROUNDS, check_crop_options
 from mmentity.apis.export.layout import DEFAULT, build_patterns
 from mmentity.apis.result import ORDERS
 
+# those that hold features
+FEATURE_FORMATS = ('features', 'parquet')
 FORMATS = (
     'idmap',
     'rle',
     'npz',
     'overlay',
     'cutout',
+    'features',
+    'parquet',
     'coco',
     'panoptic',
     'labelme',
@@ -26,7 +31,8 @@ WITH_POLYGONS = ('coco', 'labelme')
 LOCAL_FILES = '/data/local-files/?d='
 IDS = ('dense', 'rank')
 ID_DTYPES = ('auto', 'uint8', 'uint16')
-DRAWN = ('fill', 'contours', 'ids', 'scores', 'legend', 'side-by-side')
+CUTOUT_BACKGROUNDS = ('transparent', *BACKGROUNDS)
+DRAWN = ('fill', 'contours', 'ids', 'scores', 'names', 'legend', 'side-by-side')
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,11 @@ class OutputOptions:
         max_side: Longest side in px of what the network and its result see; a longer image is
             shrunk, and the map resized back, see :class:`mmentity.apis.inferencer.LoadOptions`.
         drawn: What overlays show, some of ``DRAWN``.
+        cutout_background: ``'transparent'`` cuts an entity out as large as its box; the others make
+            squares of one size, see :func:`mmentity.apis.cutouts.entity_crops`.
+        cutout_pad: Room around the box in such a square, as a share of its longer side;
+            0.1 by default.
+        cutout_size: Side of these squares in px; 224 by default.
         sheet: Whether to write a contact sheet.
         npz_key: Name of the map in npz files.
         npz_tables: Whether npz files hold scores, boxes, areas and ids too.
@@ -84,6 +95,9 @@ class OutputOptions:
     resize_first: bool = False
     max_side: Optional[int] = None
     drawn: tuple[str, ...] = ('fill', 'contours')
+    cutout_background: str = 'transparent'
+    cutout_pad: Optional[float] = None
+    cutout_size: Optional[int] = None
     sheet: bool = False
     npz_key: str = 'entity_map'
     npz_tables: bool = True
@@ -115,6 +129,7 @@ class OutputOptions:
             raise ValueError('resize-first needs resize, the size to which images are resized')
         if self.max_side is not None and self.max_side < 1:
             raise ValueError(f'max-side is {self.max_side}; it is a length in px, at least 1')
+        self._check_cutouts()
         if self.sequence is not None and ('/' in self.sequence or self.sequence in ('', '.', '..')):
             raise ValueError(f'sequence is {self.sequence!r}; it is the name of one folder')
         if not self.formats:
@@ -136,6 +151,27 @@ class OutputOptions:
             if is_set and set(formats).isdisjoint(self.formats):
                 raise ValueError(f'{option} is of the format {" or ".join(formats)}; name it too')
 
+    def _check_cutouts(self) -> None:
+        _check_choice('cutout-background', self.cutout_background, CUTOUT_BACKGROUNDS)
+        if self.cutout_background != 'transparent':
+            check_crop_options(**self.crop_options)
+        elif self.cutout_pad is not None or self.cutout_size is not None:
+            raise ValueError(
+                'cutout-pad and cutout-size are of square cut-outs; name their cutout-background '
+                f'too: {", ".join(BACKGROUNDS)}'
+            )
+        if self.cutout_background != 'transparent' and 'cutout' not in self.formats:
+            raise ValueError('cutout-background is of the format cutout; name it too')
+
+    @property
+    def crop_options(self) -> dict[str, Any]:
+        """Options of :func:`mmentity.apis.cutouts.entity_crops`."""
+        return {
+            'background': self.cutout_background,
+            'pad': 0.1 if self.cutout_pad is None else self.cutout_pad,
+            'size': 224 if self.cutout_size is None else self.cutout_size,
+        }
+
     @cached_property
     def patterns(self) -> dict[str, str]:
         """Pattern of the path of each format, and of ``sheet``, ``sheet_image`` and ``sidecar``."""
@@ -145,6 +181,11 @@ class OutputOptions:
     def network_size(self) -> Optional[tuple[int, int]]:
         """Height and width in px to which images are resized first, None where they are not."""
         return self.size if self.resize_first else None
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether something that is written has features of entities."""
+        return not set(FEATURE_FORMATS).isdisjoint(self.formats)
 
     @property
     def needs_image(self) -> bool:

@@ -1,12 +1,13 @@
 """Drawings of what a run found."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 from PIL import Image
 
 from mmentity.apis.export.numbering import NumberedResult
+from mmentity.apis.naming import EntityNamer
 from mmentity.apis.result import EntityResult
 from mmentity.structures import EntityMap
 from mmentity.structures.palette import colours_of
@@ -25,6 +26,12 @@ class Preview(NamedTuple):
     entities: EntityMap
 
 
+def check_names_are_given(drawn: Sequence[str], namer: Optional[EntityNamer]) -> None:
+    """Raise a ValueError if names are to be drawn and nothing gives any."""
+    if namer is None and 'names' in drawn:
+        raise ValueError('names are to be drawn, but entities get none; give --labels (a namer)')
+
+
 def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     """Draw the entities over their image, uint8 RGB, at most ``LONGEST_SIDE`` px.
 
@@ -39,6 +46,7 @@ def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
     columns = {
         'ids': [f'#{number}' for number in numbered.ids],
         'scores': [f'{score:.2f}' for score in result.scores],
+        'names': _names_of(result) if 'names' in drawn else [],
     }
     texts = [' '.join(t) for t in zip(*(columns[name] for name in columns if name in drawn))]
     alpha = 0.55 if 'fill' in drawn else 0.0
@@ -51,6 +59,14 @@ def draw_overlay(numbered: NumberedResult, drawn: Sequence[str]) -> np.ndarray:
         legend = draw_legend(numbered.ids, result.scores, result.areas, painted, len(overlay))
         overlay = np.hstack([overlay, legend])
     return overlay
+
+
+def _names_of(result: EntityResult) -> list[str]:
+    """Return the texts of the names of entities."""
+    if result.naming is None:
+        raise ValueError(f'the entities of {result.name} have no names to draw; use an EntityNamer')
+    named = zip(result.naming.names, result.naming.scores)
+    return [f'{name} {score:.2f}' for name, score in named]
 
 
 def draw_thumbnails(numbered: NumberedResult) -> dict[str, np.ndarray]:

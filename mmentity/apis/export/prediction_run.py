@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from mmentity.apis.export.existing import ExistingFiles
 from mmentity.apis.export.file_names import check_files, sequence_of
+from mmentity.apis.export.formats.features import check_feature_formats
 from mmentity.apis.export.layout import fields_of
 from mmentity.apis.export.manifest import Manifest, origin_of
 from mmentity.apis.export.options import OutputOptions, RunOptions
+from mmentity.apis.export.overlays import check_names_are_given
 from mmentity.apis.export.whole_run import WholeRunFiles
 from mmentity.apis.export.writers import ResultWriter, scratch_folder
 from mmentity.apis.export.writing import load_options, write_outcomes
-from mmentity.apis.inferencer import EntityInferencer, Outcome
+from mmentity.apis.inferencer import EntityInferencer, LoadOptions, Outcome
 from mmentity.apis.inputs import (
     InputImage,
     Inputs,
@@ -24,6 +27,7 @@ from mmentity.apis.inputs import (
     list_inputs,
 )
 from mmentity.apis.left_out import LeftOut
+from mmentity.apis.naming import EntityNamer
 from mmentity.utils.logs import get_logger
 from mmentity.utils.progress import show_progress
 
@@ -71,28 +75,45 @@ class PredictionRun:
         self.outputs = outputs
         self.options = options
         self.left_out = LeftOut()
+        self.namer: Optional[EntityNamer] = None
         self.listed = list_inputs(inputs, listing, self.left_out)
         check_files(self.listed, outputs)
         self.existing = ExistingFiles(self.out, outputs, options.skip_existing)
         self.existing.check(self.listed)
 
     def __call__(
-        self, inferencer: EntityInferencer, weights: Optional[Union[str, Path]] = None
+        self,
+        inferencer: EntityInferencer,
+        weights: Optional[Union[str, Path]] = None,
+        namer: Optional[EntityNamer] = None,
     ) -> Manifest:
         """Do the run; return the manifest, in which the file of the weights is named.
 
+        Args:
+            inferencer: What predicts.
+            weights: File of its weights.
+            namer: What names the entities that are written.
+
         Raises:
+            ImportError: If a format needs a package that is not installed.
             ValueError: If files of an earlier run are to be kept and were made
-                with other options, config or weights.
+                with other options, config or weights, or features or names are to be written
+                without an inferencer that has features or a namer.
             OSError: If files cannot be written, as on a full disk.
         """
+        check_feature_formats(self.outputs, inferencer.has_features)
+        check_names_are_given(self.outputs.drawn, namer)
+        self.namer = namer
         with scratch_folder(self.out) as scratch:
-            manifest = Manifest(self.manifest_path(), scratch, self._origin(inferencer, weights))
+            origin = self._origin(inferencer, weights)
+            origin['naming'] = None if namer is None else namer.record()
+            manifest = Manifest(self.manifest_path(), scratch, origin)
             if self.options.skip_existing:
                 manifest.check_same()
             manifest.write(finished=False)
+            writer = ResultWriter(self.out, scratch, self.outputs, namer)
             try:
-                self._predict(inferencer, ResultWriter(self.out, scratch, self.outputs), manifest)
+                self._predict(inferencer, writer, manifest)
                 files = WholeRunFiles(self.out, scratch, self.outputs, inferencer.classes)
                 files.write(manifest.failures)
             except BaseException:
@@ -127,9 +148,11 @@ class PredictionRun:
 
     def _outcomes(self, inferencer: EntityInferencer, manifest: Manifest) -> Iterator[Outcome]:
         """Predict what is missing."""
-        return inferencer.outcomes(
-            self._missing(manifest), load_options(self.options, self.outputs)
-        )
+        return inferencer.outcomes(self._missing(manifest), self._load_options())
+
+    def _load_options(self) -> LoadOptions:
+        options = load_options(self.options, self.outputs)
+        return replace(options, keep_image=options.keep_image or self.namer is not None)
 
     def _missing(self, manifest: Manifest) -> Iterator[InputImage]:
         """Go through the images of this shard whose files do not exist."""

@@ -16,6 +16,7 @@ from mmentity.apis.export.formats import ENCODERS
 from mmentity.apis.export.numbering import NumberedResult, encode_image, number_entities
 from mmentity.apis.export.options import OutputOptions
 from mmentity.apis.export.overlays import draw_overlay, draw_thumbnails
+from mmentity.apis.naming import EntityNamer
 from mmentity.apis.result import EntityResult
 from mmentity.utils.files import whole_file
 
@@ -66,11 +67,18 @@ class ResultWriter:
     """Write the files of one image, the sidecar last.
 
     So where a sidecar exists, all other files of the image do too. Each is written
-    in the scratch folder before it gets its name in the output folder.
+    in the scratch folder before it gets its name in the output folder. With a namer
+    the entities that are written get names.
     """
 
-    def __init__(self, out: Path, scratch: Path, options: OutputOptions) -> None:
-        self.out, self.scratch, self.options = out, scratch, options
+    def __init__(
+        self,
+        out: Path,
+        scratch: Path,
+        options: OutputOptions,
+        namer: Optional[EntityNamer] = None,
+    ) -> None:
+        self.out, self.scratch, self.options, self.namer = out, scratch, options, namer
 
     def write(
         self,
@@ -98,6 +106,8 @@ class ResultWriter:
             numbered = number_entities(result, self.options)
         else:
             numbered = result
+        if self.namer is not None:
+            numbered = numbered._replace(result=self.namer(numbered.result))
         content = self._encode(numbered, files)
         # the sidecar of an earlier run says that its files are complete
         (self.out / files['sidecar']).unlink(missing_ok=True)
@@ -136,7 +146,7 @@ class ResultWriter:
     def _save_cutouts(self, folder: str, numbered: NumberedResult) -> None:
         # those of an earlier run may be of other entities
         shutil.rmtree(self.out / folder, ignore_errors=True)
-        for name, data in numbered.cutouts():
+        for name, data in numbered.cutouts(self.options):
             self._save(f'{folder}/{name}', data)
 
     def _save(self, name: str, data: bytes) -> None:

@@ -54,8 +54,8 @@ class FollowedSequence:
         self.path, self.video, self.scratch, self.outputs = table, video, scratch, outputs
         self.table, self.tracker = TrackTable(), EntityTracker(tracking)
         self._has_frames = False
-        # the width of a legend differs from frame to frame
-        self.drawn = tuple(name for name in outputs.drawn if name != 'legend')
+        # the width of a legend differs from frame to frame, and only files of frames have names
+        self.drawn = tuple(name for name in outputs.drawn if name not in ('legend', 'names'))
 
     def __enter__(self) -> 'FollowedSequence':
         """Begin."""

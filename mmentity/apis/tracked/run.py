@@ -12,7 +12,6 @@ from mmentity.apis.export.manifest import Manifest
 from mmentity.apis.export.numbering import DTYPES, NumberedResult, number_entities
 from mmentity.apis.export.options import OutputOptions, RunOptions
 from mmentity.apis.export.prediction_run import PredictionRun
-from mmentity.apis.export.writing import load_options
 from mmentity.apis.inferencer import EntityInferencer, Outcome
 from mmentity.apis.inputs import InputImage, Inputs, ListOptions, iterate
 from mmentity.apis.result import EntityResult
@@ -136,7 +135,7 @@ class TrackedRun(PredictionRun):
     ) -> Iterator[Union[Outcome, FollowedFrame]]:
         """Read the frames that are kept, and predict the others, in their order."""
         needs_image = self.video or self.tracking.flow
-        options = load_options(self.options, self.outputs)
+        options = self._load_options()
         options = replace(options, keep_image=needs_image or options.keep_image)
         for kept, part in groupby(marked, key=lambda frame: frame[1] is None):
             images = (to_do or image for image, to_do in part)

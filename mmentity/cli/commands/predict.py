@@ -25,6 +25,7 @@ from mmentity.apis.export.one_image import DRAWN as DRAWN_OF_ONE
 from mmentity.apis.inputs import ListOptions
 from mmentity.cli.arguments import add_config_options, add_model_arguments
 from mmentity.cli.format_options import add_format_arguments
+from mmentity.cli.naming_options import add_naming_arguments, read_naming, with_names
 from mmentity.cli.predict_options import (
     add_input_arguments,
     add_output_arguments,
@@ -90,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_format_arguments(parser)
     add_track_arguments(parser)
     add_tile_arguments(parser)
+    add_naming_arguments(parser)
     parser.add_argument('--batch-size', type=int, default=1)
     parser.add_argument(
         '--workers', type=int, default=2, help='threads that read and that write; default: 2'
@@ -114,16 +116,19 @@ def run(args: argparse.Namespace) -> int:
     options = RunOptions(args.batch_size, args.workers, args.every, args.shard, args.skip_existing)
     names = _names_of_list(args)
     listing = ListOptions(args.recursive, args.frames, args.root, keep_missing=names is not None)
+    naming = read_naming(args)
+    outputs = with_names(output_options(args, preset), args)
     prediction_run = build_run(
         args,
         args.inputs if names is None else names,
-        output_options(args, preset),
+        outputs,
         options,
         listing,
     )
     get_logger().info(prediction_run.describe())
-    inferencer, weights = build_inferencer(args)
-    manifest = prediction_run(inferencer, weights)
+    inferencer, weights = build_inferencer(args, outputs.needs_features)
+    namer = naming and naming.build(inferencer.device)
+    manifest = prediction_run(inferencer, weights, namer)
     for line in manifest.lines():
         print(line)
     if manifest.failures:
@@ -140,10 +145,11 @@ def _predict_one(args: argparse.Namespace) -> int:
         options = ', '.join(f'--{name.replace("_", "-")}' for name in given)
         raise ValueError(f'{options} without --out; give --out, a folder for the results')
     outputs = output_options(args, Preset())
-    one_image = OneImage(
-        args.inputs[0], outputs if args.draw else outputs.changed(drawn=DRAWN_OF_ONE)
-    )
-    numbered, files = one_image(build_inferencer(args)[0])
+    naming = read_naming(args)
+    outputs = outputs if args.draw else with_names(outputs.changed(drawn=DRAWN_OF_ONE), args)
+    one_image = OneImage(args.inputs[0], outputs)
+    inferencer = build_inferencer(args)[0]
+    numbered, files = one_image(inferencer, naming and naming.build(inferencer.device))
     print(table_of(numbered))
     for file in files:
         print(file)

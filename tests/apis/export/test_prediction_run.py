@@ -364,7 +364,7 @@ def test_two_inputs_of_one_file_name_are_refused_before_the_work(predict, tmp_pa
 class Handmade:
     """Stands for an inferencer; the image named 1 has 256 entities, others have three."""
 
-    show_progress = False
+    show_progress, has_features = False, False
 
     classes = ('entity',)
 

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 ALL_KEYS = """
 model: mask2former_swin-nano_demo
 crops: 1
-format: [idmap, overlay]
+format: [idmap, overlay, cutout]
 layout: '{sequence}/ids/{stem}'
 beside: '{sequence}/{format}/{stem}'
 sequence: hall
@@ -31,6 +31,9 @@ resize: 320x240
 resize-first: true
 max-side: 200
 draw: contours,ids
+cutout-background: blur
+cutout-pad: 0.2
+cutout-size: 64
 contact-sheet: true
 npz-key: ids
 npz-tables: false
@@ -52,7 +55,7 @@ def test_every_key(preset_of):
     assert written == list(KEYS)
     preset = preset_of(ALL_KEYS)
     expected = OutputOptions(
-        formats=('idmap', 'overlay'),
+        formats=('idmap', 'overlay', 'cutout'),
         layout='{sequence}/ids/{stem}',
         beside='{sequence}/{format}/{stem}',
         sequence='hall',
@@ -68,6 +71,9 @@ def test_every_key(preset_of):
         resize_first=True,
         max_side=200,
         drawn=('contours', 'ids'),
+        cutout_background='blur',
+        cutout_pad=0.2,
+        cutout_size=64,
         sheet=True,
         npz_key='ids',
         npz_tables=False,

@@ -1,4 +1,4 @@
-"""Formats of label tools and data sets: the file of an image, and the files of a whole folder.
+"""Formats of label tools, data sets and features: the file of an image, those of a whole folder.
 
 ``ENCODERS`` make the file of one image, ``DATASETS`` join those of all images.
 """
@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from mmentity.apis.export.formats.coco import encode_coco, write_coco
 from mmentity.apis.export.formats.cvat import encode_cvat, write_cvat
+from mmentity.apis.export.formats.features import encode_features, encode_parquet
 from mmentity.apis.export.formats.images import DatasetWriter
 from mmentity.apis.export.formats.label_studio import encode_label_studio, write_label_studio
 from mmentity.apis.export.formats.labelme import encode_labelme
@@ -22,6 +23,8 @@ ENCODERS: dict[str, Encoder] = {
     'panoptic': lambda numbered, *_: encode_panoptic(numbered),
     'labelme': lambda numbered, options, folder: encode_labelme(numbered, options.polygons, folder),
     'cvat': lambda numbered, *_: encode_cvat(numbered),
+    'features': lambda numbered, *_: encode_features(numbered),
+    'parquet': lambda numbered, *_: encode_parquet(numbered),
     'labelstudio': lambda numbered, options, _: encode_label_studio(numbered, options.image_url),
 }
 DATASETS: dict[str, DatasetWriter] = {

@@ -55,7 +55,7 @@ IMAGES = {
 class HandmadeInferencer:
     """Stands for an inferencer; images are named like their maps."""
 
-    show_progress = False
+    show_progress, has_features = False, False
 
     def __init__(self, classes=('entity',), maps=IMAGES):
         self.origin = {'config': 'handmade.py', 'config_sha256': 'none'}

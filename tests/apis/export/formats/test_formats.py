@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from mmentity.apis.export import OutputOptions, PredictionRun
 from mmentity.apis.export.formats import DATASETS, ENCODERS
 from mmentity.apis.export.layout import PLACES, WHOLE_RUN_FILES
-from mmentity.apis.export.options import FORMATS
+from mmentity.apis.export.options import FEATURE_FORMATS, FORMATS
 from mmentity.structures.id_map import ids_of_colours
 from tests.apis.conftest import MODEL, save_scenes
 from tests.apis.export.formats.conftest import SIZE, HandmadeInferencer
@@ -21,7 +21,7 @@ OF_TOOLS = ('coco', 'panoptic', 'labelme', 'cvat', 'labelstudio')
 
 
 def test_every_format_has_its_tables():
-    assert set(ENCODERS) == set(OF_TOOLS) <= set(FORMATS) <= set(PLACES)
+    assert set(ENCODERS) == {*OF_TOOLS, *FEATURE_FORMATS} <= set(FORMATS) <= set(PLACES)
     assert set(DATASETS) == set(WHOLE_RUN_FILES) < set(ENCODERS)
 
 
