@@ -6,13 +6,14 @@ from typing import Any
 
 def add_format_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is of some formats only; what is not given is left to the preset."""
-    parser.add_argument(
+    group = parser.add_argument_group('files of other tools')
+    group.add_argument(
         '--polygons',
         action='store_true',
         default=None,
         help='coco and labelme with polygons instead of masks',
     )
-    parser.add_argument(
+    group.add_argument(
         '--image-url',
         metavar='START',
         help='what addresses of images in labelstudio begin with; default: its local files',

@@ -37,24 +37,25 @@ class Naming(NamedTuple):
 
 def add_naming_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of names."""
-    parser.add_argument(
+    group = parser.add_argument_group('names by CLIP')
+    group.add_argument(
         '--labels',
         metavar='FILE',
         help='names, one a line, of which each entity gets the best by CLIP, with a score',
     )
-    parser.add_argument(
+    group.add_argument(
         '--template',
         action='append',
         metavar='TEXT',
         help='text with {} for a name; may be given several times; default: ' + TEMPLATES[0],
     )
-    parser.add_argument('--clip-model', metavar='NAME', help=f'of open_clip; default: {MODEL}')
-    parser.add_argument(
+    group.add_argument('--clip-model', metavar='NAME', help=f'of open_clip; default: {MODEL}')
+    group.add_argument(
         '--clip-weights',
         metavar='FILE|TAG',
         help=f'its weights, a file or a tag of open_clip; default: {WEIGHTS}',
     )
-    parser.add_argument(
+    group.add_argument(
         '--label-background',
         choices=BACKGROUNDS,
         help='what CLIP sees around an entity; default: blur',

@@ -22,103 +22,103 @@ YES_OR_NO = argparse.BooleanOptionalAction
 
 def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is read."""
-    parser.add_argument(
+    group = parser.add_argument_group('what is read')
+    group.add_argument(
         '--list', metavar='FILE', help='file of names of inputs, one a line or with NUL between'
     )
-    parser.add_argument(
+    group.add_argument(
         '--recursive', action='store_true', help='take what is in folders of folders too'
     )
-    parser.add_argument(
+    group.add_argument(
         '--frames', action='store_true', help='take all frames of GIF, TIFF, WebP and the like'
     )
-    parser.add_argument(
+    group.add_argument(
         '--root', help='folder that output names are relative to; default: that of each input'
     )
-    parser.add_argument(
+    group.add_argument(
         '--every', type=int, default=1, help='take every n-th image of a folder, frame of a video'
     )
-    parser.add_argument(
-        '--depth', choices=DEPTHS, help='bits that 16-bit images use; default: auto'
-    )
-    parser.add_argument(
+    group.add_argument('--depth', choices=DEPTHS, help='bits that 16-bit images use; default: auto')
+    group.add_argument(
         '--max-pixels', type=int, help='largest image, in pixels; default: 178956970'
     )
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of what is written; those not given are left to the preset."""
-    parser.add_argument(
+    group = parser.add_argument_group('what is written')
+    group.add_argument(
         '--preset',
         metavar='NAME|FILE',
         help=f'write what a project reads: {", ".join(PRESETS)}, or a yaml file of your own; '
         'options that are given too win',
     )
-    parser.add_argument(
+    group.add_argument(
         '--format', type=read_names, help=f'some of {",".join(FORMATS)}; default: idmap'
     )
-    parser.add_argument(
+    group.add_argument(
         '--layout',
         metavar='PATTERN',
         help='where files of the first format go, below --out; fields: '
         + ' '.join(f'{{{field}}}' for field in FIELDS),
     )
-    parser.add_argument('--score-thr', type=float, help='lowest score, 0 to 1; default: 0.5')
-    parser.add_argument('--min-area', type=int, help='fewest pixels of an entity; default: 1')
-    parser.add_argument(
+    group.add_argument('--score-thr', type=float, help='lowest score, 0 to 1; default: 0.5')
+    group.add_argument('--min-area', type=int, help='fewest pixels of an entity; default: 1')
+    group.add_argument(
         '--split-components',
         action=YES_OR_NO,
         default=None,
         help='make an entity of each connected part of an entity, with its score',
     )
-    parser.add_argument(
+    group.add_argument(
         '--split-gap',
         type=float,
         metavar='SHARE',
         help='parts at most this share of height + width apart stay together, 0 to 1; default: 0',
     )
-    parser.add_argument('--order', choices=ORDERS, help='what ids count; default: score')
-    parser.add_argument(
+    group.add_argument('--order', choices=ORDERS, help='what ids count; default: score')
+    group.add_argument(
         '--reverse', action=YES_OR_NO, default=None, help='count ids from the other end'
     )
-    parser.add_argument(
+    group.add_argument(
         '--ids',
         choices=IDS,
         help='dense: number what is kept 1..K; rank: keep the place among all that was predicted',
     )
-    parser.add_argument('--id-dtype', choices=ID_DTYPES, help='type of id maps; default: auto')
-    parser.add_argument('--resize', type=_size, metavar='WxH', help='size of the results')
-    parser.add_argument(
+    group.add_argument('--id-dtype', choices=ID_DTYPES, help='type of id maps; default: auto')
+    group.add_argument('--resize', type=_size, metavar='WxH', help='size of the results')
+    group.add_argument(
         '--resize-first',
         action=YES_OR_NO,
         default=None,
         help='resize the image before the network sees it, not the map after',
     )
-    parser.add_argument(
+    group.add_argument(
         '--max-side',
         type=int,
         metavar='PX',
         help='shrink longer images to this before the network, and resize the map back',
     )
-    parser.add_argument(
+    group.add_argument(
         '--draw', type=read_names, help=f'what overlays show, some of {",".join(DRAWN)}'
     )
-    parser.add_argument(
+    group.add_argument(
         '--cutout-background',
         choices=CUTOUT_BACKGROUNDS,
         help='transparent: as large as the box; the others make squares, ready for CLIP; '
         'default: transparent',
     )
-    parser.add_argument(
+    group.add_argument(
         '--cutout-pad', type=float, help='room around squares, share of the box; default: 0.1'
     )
-    parser.add_argument('--cutout-size', type=int, help='side of squares in px; default: 224')
-    parser.add_argument(
+    group.add_argument('--cutout-size', type=int, help='side of squares in px; default: 224')
+    group.add_argument(
         '--contact-sheet',
         action='store_true',
         default=None,
         help='write index.html with all images; it opens without a server',
     )
-    parser.add_argument('--sequence', help='sequence, for presets; default: from the folders')
+    group.add_argument('--sequence', help='sequence, for presets; default: from the folders')
 
 
 def output_options(args: argparse.Namespace, preset: Preset) -> OutputOptions:
