@@ -135,7 +135,7 @@ def test_a_failure_ends_those_that_run_beside_it(folder, monkeypatch):
     message = '^no such file\nstage 3 of 3, CropFormer from it failed; its output is in work_dirs'
     with pytest.raises(SystemExit, match=message):
         STAGES['train'](STAGES['stages_of'](SECOND), together=2)
-    assert [process.returncode for process in started] == [-signal.SIGINT, 1]
+    assert [process.returncode for process in started] == [-signal.SIGTERM, 1]
 
 
 def test_other_weights_than_those_of_the_first_stage_are_refused(folder):

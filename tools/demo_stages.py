@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -166,12 +165,12 @@ def _title(stages: Sequence[Stage], stage: Stage) -> str:
 
 @contextlib.contextmanager
 def _stopping(running: dict[Stage, subprocess.Popen]) -> Iterator[None]:
-    """Interrupt what still runs when something ends the others, and wait for it."""
+    """End what still runs when something ends the others, and wait for it."""
     try:
         yield
     finally:
         for process in running.values():
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         for process in running.values():
             process.wait()
 
