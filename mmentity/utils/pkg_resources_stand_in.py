@@ -53,6 +53,10 @@ def get_distribution(name: str) -> Distribution:
         raise DistributionNotFound(name) from error
 
 
+def fixup_namespace_packages(path_item: str, parent: Optional[str] = None) -> None:
+    """Do nothing: no package can be declared a namespace here. pytest asks for it."""
+
+
 def install_pkg_resources() -> None:
     """Serve the stand-in where no other finder knows the true ``pkg_resources``."""
     if not any(isinstance(finder, _StandInFinder) for finder in sys.meta_path):
@@ -72,11 +76,12 @@ class _StandInFinder(MetaPathFinder, Loader):
             __mmentity_stand_in__=True,
             DistributionNotFound=DistributionNotFound,
             get_distribution=get_distribution,
+            fixup_namespace_packages=fixup_namespace_packages,
             __getattr__=_refuse,
         )
 
 
 def _refuse(name: str) -> NoReturn:
-    if name.startswith('__'):
+    if name.startswith('_'):
         raise AttributeError(name)
     raise ImportError(f"No module named 'pkg_resources', of which {name} is asked; see setuptools")

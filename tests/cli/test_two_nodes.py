@@ -109,41 +109,35 @@ def wait_for(step, work_dir, processes, log):
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_twice_ends_with_the_same_weights(start, tmp_path):
-    """Losses of two nodes are those of one node with two processes, before and after each kill."""
+def test_a_training_that_loses_a_node_ends_with_the_same_weights(start, tmp_path):
+    """Losses of two nodes are those of one node with two processes, before and after the loss."""
     one = start('one', ['torchrun', '--standalone', '--nproc_per_node', '2'], 'one.log')
     assert one.wait(200) == 0, (tmp_path / 'one.log').read_text()[-3000:]
     expected = losses(tmp_path / 'one')
     assert sorted(expected) == list(range(1, ITERATIONS + 1))
     line, log = line_of_a_node(), tmp_path / '0.log'
-    launcher = replaced(
-        line[: line.index('-m')],
-        {'--rdzv_endpoint': f'127.0.0.1:{free_port()}', '--nproc_per_node': '1'},
-    )
 
     def start_both():
+        launcher = replaced(
+            line[: line.index('-m')],
+            {'--rdzv_endpoint': f'127.0.0.1:{free_port()}', '--nproc_per_node': '1'},
+        )
         # on one machine each could be that of the endpoint
         return [
             start('two', [*launcher, '--rdzv_conf', f'is_host={1 - node}'], f'{node}.log')
             for node in (0, 1)
         ]
 
-    # a process of one node is killed: torchrun starts those of both again
-    nodes = start_both()
-    before = wait_for(3, tmp_path / 'two', nodes, log)
-    for process in psutil.Process(nodes[1].pid).children():
-        process.kill()
     # a node is lost: the job ends and is queued again
-    between = wait_for(7, tmp_path / 'two', nodes, log)
+    nodes = start_both()
+    before = wait_for(5, tmp_path / 'two', nodes, log)
     kill(nodes[1])
     kill(nodes[0])
-    assert re.search(r'resumed? epoch: 0, iter: ', log.read_text())
     nodes = start_both()
     assert [node.wait(200) for node in nodes] == [0, 0], log.read_text()[-3000:]
     assert re.search(r'resumed? epoch: 0, iter: ', log.read_text())
-    for found in (before, between):
-        assert len(found) < ITERATIONS
-        assert found.items() <= expected.items()
+    assert len(before) < ITERATIONS
+    assert before.items() <= expected.items()
     assert losses(tmp_path / 'two') == expected
     weights = [
         torch.load(tmp_path / name / f'iter_{ITERATIONS}.pth', weights_only=False)['state_dict']

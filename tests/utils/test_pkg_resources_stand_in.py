@@ -67,3 +67,11 @@ def test_others_find_no_pkg_resources():
     with pytest.raises(ImportError, match="No module named 'pkg_resources'"):
         module.declare_namespace('google')
     assert not hasattr(module, '__path__')
+
+
+def test_pytest_finds_what_it_asks_for(monkeypatch, tmp_path):
+    module = ModuleType('pkg_resources')
+    stand_in._StandInFinder().exec_module(module)
+    monkeypatch.setitem(sys.modules, 'pkg_resources', module)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert sys.path[0] == str(tmp_path)
