@@ -22,7 +22,7 @@ from mmentity.visualization.drawing import draw_entities, matched_colours
 
 HERE = Path(__file__).parent
 MODEL = 'cropformer_swin-nano_demo'
-WEIGHTS = Path('work_dirs', MODEL, 'best_entity_APe_iter_400.pth')
+WEIGHTS = Path('work_dirs', MODEL, 'best_entity_APe_iter_500.pth')
 IMAGE = 'data/entityseg_demo/images/entity_01_11580/demo_val_00036.jpg'
 # of the window that moves over the scene, px
 WIDTH, HEIGHT = 288, 216
