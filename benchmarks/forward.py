@@ -105,7 +105,8 @@ def measure_case(case: dict) -> dict:
         measured = measure(
             lambda: function(inputs) if function else ours(model, inputs), repeat, repeat > 1
         )
-        return {**measured, **(stages(case['variant'], model, inputs) if repeat > 1 else {})}
+        by_stage = repeat > 1 and 'precision' not in case
+        return {**measured, **(stages(case['variant'], model, inputs) if by_stage else {})}
 
 
 GROWTH = {'variant': 'mmentity', 'views': 2, 'size': [480, 640]}
