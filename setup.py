@@ -97,7 +97,8 @@ EXTRAS = {
         'setuptools',
         'supervision',
         'tensorboard',
-        'transformers>=5.0',
+        # not into the oldest cell: with torch below 2.4 it breaks the import of mmdet
+        'transformers>=5.0; python_version >= "3.11"',
     ],
 }
 EXTRAS['all'] = [
