@@ -12,13 +12,6 @@ from mmentity.deploy.export import Exported, export_network
 from tests.conftest import ROOT
 from tests.models.parity import build_with_weights, tiny_options
 
-for name in ('onnx', 'onnxscript', 'onnxruntime'):
-    pytest.importorskip(
-        name, reason=f'{name} is not installed; pip install "mmentity[onnx-export]"'
-    )
-if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 7):
-    pytest.skip('this PyTorch exports no networks', allow_module_level=True)
-
 HEIGHT, WIDTH = 96, 128
 
 
@@ -29,6 +22,17 @@ class Tiny(NamedTuple):
     model: Any
     image: np.ndarray
     arrays: Any
+
+
+@pytest.fixture(scope='session', autouse=True)
+def exporter():
+    """Skip where networks cannot be exported."""
+    for name in ('onnx', 'onnxscript', 'onnxruntime'):
+        pytest.importorskip(
+            name, reason=f'{name} is not installed; pip install "mmentity[onnx-export]"'
+        )
+    if tuple(map(int, torch.__version__.split('.')[:2])) < (2, 7):
+        pytest.skip('this PyTorch exports no networks')
 
 
 @pytest.fixture(scope='session')

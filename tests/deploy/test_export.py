@@ -5,7 +5,6 @@ import json
 from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from mmengine.config import Config
@@ -24,6 +23,8 @@ from mmentity.models.layers.global_filter import MatrixGlobalFilter, use_matrix_
 from mmentity.utils.shipped_configs import find_config
 from tests.apis.conftest import MODEL, scene
 from tests.models.test_parity import largest, uncertain_pixels
+
+onnx = pytest.importorskip('onnx', reason='pip install "mmentity[onnx-export]"')
 
 
 def test_logits_are_those_of_pytorch_and_of_the_official_code(tiny):

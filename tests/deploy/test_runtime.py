@@ -5,8 +5,6 @@ import subprocess
 import sys
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -21,6 +19,9 @@ from mmentity.deploy.runtime import OnnxGraph
 from mmentity.models.precision import DTYPES
 from tests.apis.conftest import predict_tool, save_scenes, scene  # noqa: F401  a fixture
 from tests.conftest import ROOT
+
+onnx = pytest.importorskip('onnx', reason='pip install "mmentity[onnx-export]"')
+onnxruntime = pytest.importorskip('onnxruntime', reason='pip install "mmentity[onnx-export]"')
 
 # all that prediction does without; the command line has some of it
 NOT_NEEDED = [
