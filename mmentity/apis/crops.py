@@ -3,6 +3,8 @@
 import copy
 from typing import TYPE_CHECKING
 
+from mmentity.apis.views import crop_steps
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -19,7 +21,7 @@ def with_crops(config: 'Config', crops: int) -> 'Config':
     """Return a config whose test pipeline cuts the first corner crops, in a copy.
 
     Args:
-        config: 'Config' of a CropFormer.
+        config: Config of a CropFormer.
         crops: Number of crops beside the whole image, in the order top left, top right, bottom
             left, bottom right. With 0 the whole image is the only view, for which
             ``test_cfg.one_view`` is set.
@@ -29,8 +31,7 @@ def with_crops(config: 'Config', crops: int) -> 'Config':
     """
     check_crops(crops)
     config = copy.deepcopy(config)
-    steps = config.test_dataloader.dataset.pipeline if 'test_dataloader' in config else []
-    cutting = [step for step in steps if str(step['type']).rpartition('.')[2] == 'CropViews']
+    cutting = crop_steps(config)
     if not cutting:
         raise ValueError(
             f'crops is {crops}, but the test pipeline of {config.filename or "the config"} has no '

@@ -16,11 +16,9 @@ from mmentity.structures.outlines import outlines
 from mmentity.structures.prediction import Prediction
 
 if TYPE_CHECKING:
-    from mmdet.structures import DetDataSample
-
-if TYPE_CHECKING:
     import fiftyone
     import supervision
+    from mmdet.structures import DetDataSample
 
 ORDERS = ('score', 'area', 'position')
 

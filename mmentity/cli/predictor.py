@@ -1,7 +1,7 @@
 """The inferencer of a command: of a config and weights, or of an exported network."""
 
 import argparse
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 from mmentity.apis import EntityInferencer
 from mmentity.apis.inferencer import is_exported_file
@@ -38,17 +38,7 @@ def build_inferencer(
     config.merge_from_dict(args.cfg_options or {})
     _set_depth(config, args.depth)
     weights = weights_of(args, config)
-    inferencer = EntityInferencer(
-        config,
-        weights,
-        args.device,
-        precision=args.precision,
-        compile=args.compile,
-        crops=args.crops,
-        views=args.views,
-        view_overlap=args.view_overlap,
-        features=features,
-    )
+    inferencer = _inferencer_of(config, weights, args, features)
     get_logger().info(f'{model} with {weights} on {inferencer.device} in {inferencer.precision}')
     return inferencer, weights
 
@@ -59,9 +49,21 @@ def _exported(args: argparse.Namespace, features: bool) -> EntityInferencer:
             f'--cfg-options: {args.model} is an exported network, whose config is part of it; '
             'give them to mmentity export'
         )
-    inferencer = EntityInferencer(
-        args.model,
-        args.weights,
+    inferencer = _inferencer_of(args.model, args.weights, args, features)
+    inferencer.backend.depth = args.depth or 'auto'
+    get_logger().info(f'{args.model} of {inferencer.origin["config"]} on {inferencer.device}')
+    return inferencer
+
+
+def _inferencer_of(
+    model: Union[str, 'Config'],
+    weights: Optional[str],
+    args: argparse.Namespace,
+    features: bool,
+) -> EntityInferencer:
+    return EntityInferencer(
+        model,
+        weights,
         args.device,
         precision=args.precision,
         compile=args.compile,
@@ -70,9 +72,6 @@ def _exported(args: argparse.Namespace, features: bool) -> EntityInferencer:
         view_overlap=args.view_overlap,
         features=features,
     )
-    inferencer.backend.depth = args.depth or 'auto'
-    get_logger().info(f'{args.model} of {inferencer.origin["config"]} on {inferencer.device}')
-    return inferencer
 
 
 def _set_depth(config: 'Config', depth: Optional[str]) -> None:
